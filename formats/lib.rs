@@ -1,0 +1,23 @@
+//! VMware on-disk formats: bytes in, typed values and defects out.
+//!
+//! Damage is the normal case here. A parser that can go on returns its value *and* what was
+//! wrong on the way ([`Checked`]); only what makes a value impossible is an error. Parsers take
+//! bytes (or a [`ReadAt`]) and never open, print, log, or believe a count they did not bound.
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
+
+pub mod defect;
+pub mod read;
+pub mod units;
+pub mod vmdk;
+
+pub use defect::{Checked, Defect, DefectKind, FormatError};
+pub use read::{MediumError, ReadAt};
+pub use units::{ByteOffset, Bytes, GrainIndex, SECTOR_BYTES, Sectors};

@@ -1,0 +1,8 @@
+//! vmglean: gleans what ransomware left of VMware virtual machines.
+//!
+//! Data flows one way: [`source`] → [`catalog`] → [`triage`] → report; [`sweep`] drives them
+//! for a whole datastore and the [`commands`] are thin.
+
+pub mod finding;
+pub mod outcome;
+pub mod source;

@@ -1,0 +1,36 @@
+//! Where bytes come from. Nothing here can write.
+
+use std::{io, ops::Range};
+
+use vmglean_formats::ReadAt;
+
+/// An opened piece of evidence: bytes by position, and where the holes are.
+pub trait Source: ReadAt {
+    /// The next stretch that may hold data at or after `from`, or `None` where only a hole
+    /// follows. A source that knows no holes answers with all the rest.
+    ///
+    /// # Errors
+    /// The system's error; the caller then treats the rest as data.
+    fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
+        let end = self.len_bytes();
+        Ok((from < end).then_some(from..end))
+    }
+}
+
+impl Source for [u8] {}
+impl Source for Vec<u8> {}
+impl<T: Source + ?Sized> Source for &T {
+    fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
+        (**self).next_data(from)
+    }
+}
+impl<T: Source + ?Sized> Source for Box<T> {
+    fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
+        (**self).next_data(from)
+    }
+}
+impl<T: Source + ?Sized> Source for std::sync::Arc<T> {
+    fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
+        (**self).next_data(from)
+    }
+}

@@ -1,0 +1,3 @@
+//! Writes VMware files byte by byte from the specification, damages them as lockers do, and
+//! knows the truth it wrote. Shares no struct with the parsers under test, so that a shared
+//! misreading shows.
