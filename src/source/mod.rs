@@ -1,8 +1,17 @@
 //! Where bytes come from. Nothing here can write.
 
+mod file;
+mod mapped;
+mod root;
+mod walk;
+
 use std::{io, ops::Range};
 
 use vmglean_formats::ReadAt;
+
+pub use file::{Access, FileStamp, SourceFile};
+pub use root::{Escape, EvidenceRoot, OpenError, RelPath, base_name};
+pub use walk::{Found, FoundKind, WalkError, walk};
 
 /// An opened piece of evidence: bytes by position, and where the holes are.
 pub trait Source: ReadAt {
