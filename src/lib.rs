@@ -5,4 +5,5 @@
 
 pub mod finding;
 pub mod outcome;
+pub mod report;
 pub mod source;

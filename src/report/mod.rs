@@ -1,0 +1,3 @@
+//! What a run found, as records that scripts can rely on, and the renderers that show them.
+
+pub mod record;
