@@ -14,10 +14,14 @@
 )]
 
 pub mod defect;
+pub mod detect;
+pub mod field;
 pub mod read;
 pub mod units;
 pub mod vmdk;
 
 pub use defect::{Checked, Defect, DefectKind, FormatError};
+pub use detect::{Confidence, Detected, FileKind, detect};
+pub use field::{FieldNote, Fields};
 pub use read::{MediumError, ReadAt};
 pub use units::{ByteOffset, Bytes, GrainIndex, SECTOR_BYTES, Sectors};
