@@ -1,3 +1,5 @@
 //! Writes VMware files byte by byte from the specification, damages them as lockers do, and
 //! knows the truth it wrote. Shares no struct with the parsers under test, so that a shared
 //! misreading shows.
+
+pub mod damage;
