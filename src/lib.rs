@@ -3,7 +3,11 @@
 //! Data flows one way: [`source`] → [`catalog`] → [`triage`] → report; [`sweep`] drives them
 //! for a whole datastore and the [`commands`] are thin.
 
+pub mod cli;
+pub mod commands;
 pub mod finding;
+pub mod interrupt;
 pub mod outcome;
 pub mod report;
 pub mod source;
+pub mod ui;

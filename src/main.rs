@@ -1,5 +1,9 @@
 //! The command line's door: parse, run, exit code.
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    vmglean::commands::run(vmglean::cli::Cli::parse())
 }

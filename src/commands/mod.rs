@@ -1,0 +1,51 @@
+//! One thin file a command: arguments, and a `run` that calls the engine and hands on its result.
+
+pub mod manual;
+pub mod sweep;
+
+mod output;
+
+use std::process::ExitCode;
+
+use crate::{
+    cli::{Cli, Command},
+    interrupt::Interrupt,
+    outcome::Outcome,
+};
+
+pub use output::{Refusal, check_output, write_whole};
+
+/// The command line's words do not fit together in a way clap cannot see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Runs the command and answers with its exit code; the one place where errors are printed.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    let stop = Interrupt::listen().unwrap_or_default();
+    let done = match cli.command {
+        Command::Sweep(args) => sweep::run(&args, &cli.global, &stop),
+        Command::Completions(args) => manual::completions(args),
+        Command::Man => manual::man(),
+    };
+    match done {
+        Ok(outcome) => stop.exit_code().map_or_else(|| outcome.into(), ExitCode::from),
+        Err(error) => {
+            // A reader that went away (`| head`) is no error of ours.
+            if let Some(io) = error.downcast_ref::<std::io::Error>()
+                && io.kind() == std::io::ErrorKind::BrokenPipe
+            {
+                return ExitCode::SUCCESS;
+            }
+            crate::ui::error(&format!("{error:#}"));
+            if error.is::<Usage>() {
+                ExitCode::from(2)
+            } else if error.is::<Refusal>() {
+                Outcome::Refused.into()
+            } else {
+                Outcome::Io.into()
+            }
+        }
+    }
+}
