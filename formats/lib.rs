@@ -15,10 +15,13 @@
 
 pub mod defect;
 pub mod detect;
+pub mod dict;
 pub mod field;
 pub mod read;
 pub mod units;
 pub mod vmdk;
+pub mod vmsd;
+pub mod vmx;
 
 pub use defect::{Checked, Defect, DefectKind, FormatError};
 pub use detect::{Confidence, Detected, FileKind, detect};
