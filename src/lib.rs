@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod disk;
 pub mod finding;
 pub mod interrupt;
 pub mod outcome;
