@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use vmglean_formats::{ByteOffset, Bytes, ExtentMap, FormatError, RunKind};
+use vmglean_formats::{
+    ByteOffset, Bytes, FormatError,
+    vmdk::{ExtentMap, RunKind},
+};
 
 use super::run::{FileId, LinkDefect, ResolvedRun, RunState};
 use crate::source::Source;
@@ -26,7 +29,7 @@ impl std::fmt::Debug for DiskFile {
 }
 
 /// One extent line of a descriptor and what stands behind it. All numbers are bytes.
-pub struct DiskExtent {
+pub struct LinkExtent {
     /// First byte on the virtual disk.
     pub start: u64,
     /// Length on the virtual disk.
@@ -50,6 +53,8 @@ pub enum ExtentBody {
         file: FileId,
         /// Its tables.
         map: Box<dyn ExtentMap>,
+        /// Bytes of one grain; tables are asked in whole grains.
+        grain_bytes: u64,
     },
     /// Zeros by the descriptor's word (`ZERO`, `NOACCESS`).
     Zero,
@@ -72,7 +77,7 @@ pub struct DiskLink {
     /// Virtual size in bytes.
     pub capacity: u64,
     /// In order of `start`, without overlap. What no extent covers is lost.
-    pub extents: Vec<DiskExtent>,
+    pub extents: Vec<LinkExtent>,
 }
 
 /// What a link says of one stretch.
@@ -149,7 +154,7 @@ impl Asker<'_> {
             length: end - from,
             state,
             link: self.link,
-            extent,
+            extent: Some(extent),
             file,
             file_offset,
             stored,
@@ -173,7 +178,7 @@ impl Asker<'_> {
         }
     }
 
-    fn ask_extent(&mut self, extent: &DiskExtent, index: u32, from: u64, end: u64) -> u64 {
+    fn ask_extent(&mut self, extent: &LinkExtent, index: u32, from: u64, end: u64) -> u64 {
         match &extent.body {
             ExtentBody::Zero => self.push(from, end, RunState::Zero, index, None, (0, 0, 0)),
             ExtentBody::Lost { .. } => {
@@ -186,8 +191,9 @@ impl Asker<'_> {
                 let at = at.saturating_add(from - extent.start);
                 return self.ask_flat(*file, at, index, from, end);
             }
-            ExtentBody::Mapped { file, map } => {
-                return self.ask_mapped(extent.start, (*file, map.as_ref()), index, from, end);
+            ExtentBody::Mapped { file, map, grain_bytes } => {
+                let tables = (*file, map.as_ref(), *grain_bytes);
+                return self.ask_mapped(extent.start, tables, index, from, end);
             }
         }
         end
@@ -214,8 +220,7 @@ impl Asker<'_> {
                 Err(_) => here..u64::MAX,
             };
             let start = (from + next.start.saturating_sub(file_at)).clamp(at, data_end);
-            let stop =
-                from.saturating_add(next.end.saturating_sub(file_at)).clamp(start, data_end);
+            let stop = from.saturating_add(next.end.saturating_sub(file_at)).clamp(start, data_end);
             self.push(at, start, RunState::Absent, index, None, (0, 0, 0));
             let place = file_at + (start - from);
             self.push(start, stop, RunState::Data, index, Some(file), (place, 0, 0));
@@ -242,7 +247,7 @@ impl Asker<'_> {
     fn ask_mapped(
         &mut self,
         start: u64,
-        (file, map): (FileId, &dyn ExtentMap),
+        (file, map, grain_bytes): (FileId, &dyn ExtentMap, u64),
         index: u32,
         from: u64,
         end: u64,
@@ -250,7 +255,11 @@ impl Asker<'_> {
         let covered = start.saturating_add(map.capacity().0).clamp(from, end);
         let answer = self.source(file).filter(|_| from < covered).map(|source| {
             let budget = self.max_answers.saturating_sub(self.answers.len()).max(1);
-            let asked = (ByteOffset(from - start), Bytes(covered - from));
+            let grain = grain_bytes.max(1);
+            let first = (from - start) / grain * grain;
+            let last =
+                (covered - start).div_ceil(grain).saturating_mul(grain).min(map.capacity().0);
+            let asked = (ByteOffset(first), Bytes(last - first));
             (source.len_bytes(), map.runs(&*source, asked.0, asked.1, budget))
         });
         let Some((file_len, answer)) = answer else {

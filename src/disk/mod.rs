@@ -10,7 +10,7 @@ mod reader;
 mod resolve;
 mod run;
 
-pub use extent::{DiskExtent, DiskFile, DiskLink, ExtentBody};
+pub use extent::{DiskFile, DiskLink, ExtentBody, LinkExtent};
 pub use reader::{GoneRange, RunError, VirtualDisk, Walk};
 pub use resolve::Bottom;
 pub use run::{FileId, LinkDefect, Resolved, ResolvedRun, RunState};

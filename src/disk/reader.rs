@@ -101,14 +101,7 @@ impl VirtualDisk {
     #[must_use]
     pub fn new(links: Vec<DiskLink>, files: Vec<DiskFile>, bottom: Bottom) -> Self {
         let capacity = links.first().map_or(0, |link| link.capacity);
-        Self {
-            links,
-            files,
-            bottom,
-            capacity,
-            windows: Mutex::default(),
-            grains: Mutex::default(),
-        }
+        Self { links, files, bottom, capacity, windows: Mutex::default(), grains: Mutex::default() }
     }
 
     /// A disk that is one plain file, read as it is.
@@ -116,7 +109,7 @@ impl VirtualDisk {
     pub fn raw(name: &str, source: Arc<dyn Source>) -> Self {
         let length = source.len_bytes();
         let body = ExtentBody::Flat { file: FileId(0), at: 0 };
-        let extents = vec![super::DiskExtent { start: 0, length, body }];
+        let extents = vec![super::LinkExtent { start: 0, length, body }];
         let link = DiskLink { name: name.to_owned(), capacity: length, extents };
         let file = DiskFile { name: name.to_owned(), source };
         Self::new(vec![link], vec![file], Bottom::Zeros)
@@ -176,25 +169,22 @@ impl VirtualDisk {
         let Some(link) = self.links.get(run.link as usize) else {
             return "no such link".to_owned();
         };
-        let extent = link.extents.get(run.extent as usize);
-        let why = match extent.map(|e| &e.body) {
+        let Some(index) = run.extent else {
+            return match &self.bottom {
+                Bottom::Lost { why } => why.clone(),
+                Bottom::Zeros => "allocated nowhere".to_owned(),
+            };
+        };
+        let file_name = |id: FileId| self.file(id).map_or("its file", |file| &file.name);
+        let why = match link.extents.get(index as usize).map(|extent| &extent.body) {
             Some(ExtentBody::Lost { why } | ExtentBody::Unreadable { why }) => why.clone(),
-            Some(ExtentBody::Flat { file, .. }) => match self.file(*file) {
-                Some(file) => format!("{} ends before them", file.name),
-                None => "its file is not there".to_owned(),
-            },
-            Some(ExtentBody::Mapped { file, .. }) => match (&self.bottom, self.file(*file)) {
-                (Bottom::Lost { why }, _) if self.is_deepest(run.link) => why.clone(),
-                (_, Some(file)) => format!("the tables of {} do not tell where they are", file.name),
-                (_, None) => "its file is not there".to_owned(),
-            },
+            Some(ExtentBody::Flat { file, .. }) => format!("{} ends before them", file_name(*file)),
+            Some(ExtentBody::Mapped { file, .. }) => {
+                format!("the tables of {} do not tell where they are", file_name(*file))
+            }
             Some(ExtentBody::Zero) | None => "no extent covers them".to_owned(),
         };
         format!("{}: {why}", link.name)
-    }
-
-    fn is_deepest(&self, link: u32) -> bool {
-        self.links.len().checked_sub(1) == Some(link as usize)
     }
 
     /// The range of a gone run, as an error.
@@ -222,9 +212,9 @@ impl VirtualDisk {
             RunState::Lost | RunState::Unreadable => Err(self.gone(run).into()),
             RunState::Data => {
                 let file = self.file_of(run)?;
-                file.source.read_exact_at(buf, ByteOffset(run.file_offset)).map_err(|source| {
-                    RunError::Medium { file: file.name.clone(), source }
-                })
+                file.source
+                    .read_exact_at(buf, ByteOffset(run.file_offset))
+                    .map_err(|source| RunError::Medium { file: file.name.clone(), source })
             }
             RunState::Compressed => {
                 let grain = self.grain(run)?;
@@ -235,10 +225,10 @@ impl VirtualDisk {
                         buf.copy_from_slice(bytes);
                         Ok(())
                     }
-                    None => Err(self.broken_grain(
-                        run,
-                        format!("inflates to {} bytes only", grain.len()),
-                    )),
+                    None => {
+                        Err(self
+                            .broken_grain(run, format!("inflates to {} bytes only", grain.len())))
+                    }
                 }
             }
         }
@@ -249,7 +239,8 @@ impl VirtualDisk {
     }
 
     fn broken_grain(&self, run: &ResolvedRun, why: String) -> RunError {
-        let file = run.file.and_then(|id| self.file(id)).map_or_else(String::new, |f| f.name.clone());
+        let file =
+            run.file.and_then(|id| self.file(id)).map_or_else(String::new, |f| f.name.clone());
         RunError::Grain { file, at: run.file_offset, why }
     }
 
@@ -329,7 +320,10 @@ impl ReadAt for VirtualDisk {
         let length = buf.len() as u64;
         let end = at.0.saturating_add(length);
         if end > self.capacity {
-            return Err(MediumError::End { end: ByteOffset(self.capacity), wanted: ByteOffset(end) });
+            return Err(MediumError::End {
+                end: ByteOffset(self.capacity),
+                wanted: ByteOffset(end),
+            });
         }
         let mut here = at.0;
         let mut rest = buf;
@@ -348,10 +342,7 @@ impl ReadAt for VirtualDisk {
                 here += part.length;
             }
             if window.end <= here && window.runs.is_empty() {
-                return Err(MediumError::End {
-                    end: ByteOffset(here),
-                    wanted: ByteOffset(end),
-                });
+                return Err(MediumError::End { end: ByteOffset(here), wanted: ByteOffset(end) });
             }
         }
         Ok(())

@@ -83,7 +83,7 @@ pub(super) fn resolve(
             length: stop - start,
             state,
             link: deepest,
-            extent: 0,
+            extent: None,
             file: None,
             file_offset: 0,
             stored: 0,
@@ -105,6 +105,9 @@ fn overlay(
     let mut next = 0;
     for &(start, stop) in open {
         let stop = stop.min(reached);
+        if start >= stop {
+            break;
+        }
         while next < answers.len() && answers[next].span().1 <= start {
             next += 1;
         }
@@ -136,9 +139,10 @@ fn tidy(mut runs: Vec<ResolvedRun>, end: u64, max_runs: usize) -> Vec<ResolvedRu
             break;
         }
         let run = run.clip(run.offset, end);
+        let full = out.len() == max_runs;
         match out.last_mut() {
             Some(last) if last.joins(&run) => last.length += run.length,
-            _ if out.len() == max_runs => break,
+            _ if full => break,
             _ => out.push(run),
         }
     }

@@ -53,8 +53,8 @@ pub struct ResolvedRun {
     pub state: RunState,
     /// The link that answered, 0 = leaf. For [`RunState::Absent`] and a lost parent: the deepest.
     pub link: u32,
-    /// Which extent of that link.
-    pub extent: u32,
+    /// Which extent of that link; `None` for what no link of the chain answers.
+    pub extent: Option<u32>,
     /// The file that holds the bytes (Data, Compressed).
     pub file: Option<FileId>,
     /// Data: first byte in that file. Compressed: first byte of the grain's zlib data.
