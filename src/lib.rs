@@ -11,4 +11,5 @@ pub mod interrupt;
 pub mod outcome;
 pub mod report;
 pub mod source;
+pub mod triage;
 pub mod ui;

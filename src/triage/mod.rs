@@ -1,0 +1,4 @@
+//! What state the bytes are in.
+
+pub mod measure;
+pub mod pass;
