@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod commands;
 pub mod disk;
+pub mod families;
 pub mod finding;
 pub mod interrupt;
 pub mod outcome;

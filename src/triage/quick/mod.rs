@@ -1,0 +1,16 @@
+//! The quick verdict: a disk judged without reading it whole, a small file judged whole.
+//!
+//! High entropy is a measurement, "encrypted" a verdict. Random-looking data tips into
+//! "encrypted" only with independent support (a footer, a suffix, a note, a destroyed structure
+//! where one must be, hard edges at equal distance), because zip files, BitLocker volumes and
+//! key files look the same. What has neither support nor explanation is undetermined.
+
+mod disk;
+mod small;
+mod verdict;
+
+pub use disk::judge_disk;
+pub use small::{SmallContext, SmallJudgement, SmallState, judge_small};
+pub use verdict::{
+    DiskContext, DiskJudgement, DiskState, ExtentKind, FamilyNaming, Method, QuickOptions, Share,
+};
