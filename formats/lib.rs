@@ -21,6 +21,7 @@ pub mod read;
 pub mod units;
 pub mod vmdk;
 pub mod vmsd;
+pub mod vmsn;
 pub mod vmx;
 
 pub use defect::{Checked, Defect, DefectKind, FormatError};
