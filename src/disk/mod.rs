@@ -4,12 +4,16 @@
 //! leaf first, and only what a link leaves open goes on to its parent. Reading then takes few
 //! large reads instead of one a grain, and memory stays the same whatever the capacity.
 
+pub mod chain;
 mod extent;
 mod inflate;
 mod reader;
 mod resolve;
 mod run;
 
+pub use chain::{
+    Candidate, Chain, ChainEnd, ChainError, ChainLink, Companions, FolderCompanions, open_chain,
+};
 pub use extent::{DiskFile, DiskLink, ExtentBody, LinkExtent};
 pub use reader::{GoneRange, RunError, VirtualDisk, Walk};
 pub use resolve::Bottom;
