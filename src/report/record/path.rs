@@ -21,10 +21,10 @@ impl RecordPath {
         self.0.to_string_lossy()
     }
 
-    /// The last component as text, or the whole path where there is none.
+    /// The last component, or the whole path where there is none.
     #[must_use]
-    pub fn file_name(&self) -> Cow<'_, str> {
-        self.0.file_name().map_or_else(|| self.lossy(), |n| n.to_string_lossy())
+    pub fn file_name_path(&self) -> Self {
+        self.0.file_name().map_or_else(|| self.clone(), |name| Self(name.into()))
     }
 
     /// The path itself.

@@ -1,0 +1,12 @@
+//! Records as text for a terminal.
+//!
+//! Style codes are written as they are; `ui` takes them out where colour is not wanted. Whatever
+//! comes from the evidence goes through [`plain`](super::plain) first.
+
+mod bar;
+mod layout;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+pub use sweep::{TextOptions, write_sweep};
