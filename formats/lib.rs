@@ -17,6 +17,7 @@ pub mod defect;
 pub mod detect;
 pub mod dict;
 pub mod field;
+pub mod log;
 pub mod read;
 pub mod units;
 pub mod vmdk;
