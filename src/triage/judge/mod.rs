@@ -1,0 +1,78 @@
+//! From measurements to verdicts: every byte of a disk in one state, each with its reason.
+//!
+//! Layers, from certain to inferred: what the medium gave, bytes far from uniform, structures
+//! that prove themselves, the rule that damage follows, edges to the byte. What nothing explains
+//! is [`State::Undetermined`], never intact.
+
+mod assemble;
+mod runs;
+mod segments;
+mod survey;
+
+use std::ops::Range;
+
+pub use assemble::judge;
+pub use runs::{Lattice, Run, State, overlay};
+pub use survey::{Piece, PlacedIsland, Survey, Tone};
+
+use super::pattern::Rule;
+use crate::finding::{Evidence, Finding};
+
+/// What is known of a disk besides its bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Name for findings.
+    pub path: String,
+    /// Bytes of the disk without anything appended; `None`: all of it.
+    pub original_bytes: Option<u64>,
+    /// Whether a footer, a suffix or a note says that a locker was at work here.
+    pub attacked: Option<String>,
+    /// Damaged ranges that a footer states in clear, each list in order.
+    pub stated: Vec<Vec<Range<u64>>>,
+    /// For evidence: what the footer said.
+    pub footer: Vec<Evidence>,
+}
+
+/// How to judge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JudgeOptions {
+    /// For examiners: only what is proven is intact; bytes that merely do not look encrypted
+    /// are undetermined.
+    pub strict: bool,
+}
+
+/// The damage map of one disk.
+#[derive(Clone, Debug, Default)]
+pub struct DamageMap {
+    /// Bytes covered by `runs`.
+    pub size_bytes: u64,
+    /// Bytes of the disk without anything appended.
+    pub original_bytes: u64,
+    /// Every byte, in order, without gap or overlap.
+    pub runs: Vec<Run>,
+    /// The rule that the damage follows, if one was found.
+    pub rule: Option<Rule>,
+    /// What the runs rest on.
+    pub evidence: Vec<Evidence>,
+    /// What a person must know besides.
+    pub findings: Vec<Finding>,
+}
+
+impl DamageMap {
+    /// Bytes in `state`; small runs of a lattice count as encrypted.
+    #[must_use]
+    pub fn bytes_in(&self, state: State) -> u64 {
+        self.runs
+            .iter()
+            .map(|run| {
+                let inside = run.lattice.map_or(0, |l| l.encrypted_bytes(&(run.start..run.end)));
+                match (state == State::Encrypted, run.state == state) {
+                    (true, true) => run.length(),
+                    (true, false) => inside,
+                    (false, true) => run.length() - inside,
+                    (false, false) => 0,
+                }
+            })
+            .sum()
+    }
+}

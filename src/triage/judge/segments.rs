@@ -1,0 +1,92 @@
+//! Random-like segments and their edges.
+
+use std::ops::Range;
+
+use vmglean_formats::ReadAt;
+
+use super::survey::{Survey, Tone};
+use crate::triage::{
+    edges::{Edge, Side, find_edge},
+    pattern::SeenRun,
+};
+
+/// Edges read from the source at most; further segments keep block edges.
+const MOST_REFINED: usize = 20_000;
+
+/// Neighbouring blocks that may be ciphertext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// First byte, in whole blocks.
+    pub(super) start: u64,
+    /// The byte after it, in whole blocks.
+    pub(super) end: u64,
+    /// Where it begins to the byte; `None` where what lies before says nothing.
+    pub(super) first: Option<Edge>,
+    /// Where it ends.
+    pub(super) last: Option<Edge>,
+}
+
+impl From<Segment> for SeenRun {
+    fn from(s: Segment) -> Self {
+        Self { start: s.start, end: s.end, first: s.first, last: s.last }
+    }
+}
+
+/// All segments of the disk, in order, without what `proven` explains; edges read where a
+/// neighbour is plaintext.
+pub(super) fn segments(
+    source: &dyn ReadAt,
+    survey: &Survey,
+    proven: &[Range<u64>],
+    size: u64,
+) -> Vec<Segment> {
+    let mut all: Vec<Segment> = Vec::new();
+    for piece in survey.pieces.iter().filter(|p| p.tone.may_be_ciphertext()) {
+        match all.last_mut() {
+            Some(last) if last.end == piece.start => last.end = piece.end,
+            _ => all.push(Segment { start: piece.start, end: piece.end, first: None, last: None }),
+        }
+    }
+    let mut all = without(all, proven);
+    let limit = 0..size;
+    for segment in all.iter_mut().take(MOST_REFINED) {
+        let plain = |at: Option<u64>| {
+            at.is_some_and(|at| {
+                matches!(survey.tone_at(at), Some(Tone::Plain | Tone::Zero | Tone::Absent))
+                    && !proven.iter().any(|p| p.contains(&at))
+            })
+        };
+        if segment.start == 0 {
+            segment.first = Some(Edge::exact(0));
+        } else if plain(segment.start.checked_sub(1)) {
+            segment.first = find_edge(source, segment.start, Side::Start, &limit);
+        }
+        if segment.end >= size {
+            segment.last = Some(Edge::exact(size));
+        } else if plain(Some(segment.end)) {
+            segment.last = find_edge(source, segment.end, Side::End, &limit);
+        }
+    }
+    all
+}
+
+fn without(all: Vec<Segment>, proven: &[Range<u64>]) -> Vec<Segment> {
+    let mut left = Vec::with_capacity(all.len());
+    let mut from = 0;
+    for segment in all {
+        while proven.get(from).is_some_and(|p| p.end <= segment.start) {
+            from += 1;
+        }
+        let mut at = segment.start;
+        for hole in proven.iter().skip(from).take_while(|p| p.start < segment.end) {
+            if hole.start > at {
+                left.push(Segment { start: at, end: hole.start, first: None, last: None });
+            }
+            at = at.max(hole.end);
+        }
+        if at < segment.end {
+            left.push(Segment { start: at, end: segment.end, first: None, last: None });
+        }
+    }
+    left
+}

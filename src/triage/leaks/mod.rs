@@ -1,0 +1,1 @@
+//! Keyless leak checks.

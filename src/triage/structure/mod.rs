@@ -1,0 +1,1 @@
+//! Structures that prove themselves.
