@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::read::PIECE_BYTES;
 use crate::{
     source::Source,
     triage::measure::{BLOCK_BYTES, WINDOW_BYTES},
@@ -30,24 +31,61 @@ pub(super) struct WindowPlan {
     pub(super) data: Vec<Range<usize>>,
 }
 
+/// Consecutive bytes of a window to take in one go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// Inside a hole.
+    Hole(Range<usize>),
+    /// To read: at most [`PIECE_BYTES`].
+    Data(Range<usize>),
+}
+
+impl WindowPlan {
+    /// The whole window in order.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
+        let rest = self.data.last().map_or(0, |last| last.end)..self.length;
+        let before = std::iter::once(0).chain(self.data.iter().map(|data| data.end));
+        let parts = self.data.iter().zip(before).flat_map(|(data, before)| {
+            let reads = data.clone().step_by(PIECE_BYTES);
+            let reads = reads.map(|at| Piece::Data(at..data.end.min(at + PIECE_BYTES)));
+            std::iter::once(Piece::Hole(before..data.start)).chain(reads)
+        });
+        parts.chain(std::iter::once(Piece::Hole(rest))).filter(|piece| match piece {
+            Piece::Hole(range) | Piece::Data(range) => !range.is_empty(),
+        })
+    }
+}
+
 /// Walks a source from a window boundary to its end.
 pub(super) struct Plan<'a> {
     source: &'a dyn Source,
     at: u64,
     end: u64,
+    longest_hole: u64,
     /// Data known to lie ahead: ends after `at`, or is empty where nothing is known yet.
     ahead: Range<u64>,
 }
 
 impl<'a> Plan<'a> {
-    /// A plan from `at`, a multiple of the window's size, to the end.
-    pub(super) fn new(source: &'a dyn Source, at: u64) -> Self {
-        Self { source, at, end: source.len_bytes(), ahead: 0..0 }
+    /// A plan from `at`, a multiple of the window's size, to the end. Holes longer than
+    /// `longest_hole`, whole windows, are cut.
+    pub(super) fn new(source: &'a dyn Source, at: u64, longest_hole: u64) -> Self {
+        Self { source, at, end: source.len_bytes(), longest_hole, ahead: 0..0 }
+    }
+
+    /// Where the next step begins.
+    pub(super) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Whether no step is left.
+    pub(super) fn is_done(&self) -> bool {
+        self.at >= self.end
     }
 
     /// The next step, or `None` at the end.
     pub(super) fn next(&mut self) -> Option<Step> {
-        if self.at >= self.end {
+        if self.is_done() {
             return None;
         }
         self.look_ahead(self.at);
@@ -56,6 +94,7 @@ impl<'a> Plan<'a> {
         if first >= self.end || window > self.at {
             let to = window.min(self.end);
             let to = if first >= self.end { self.end } else { to };
+            let to = to.min(self.at.saturating_add(self.longest_hole));
             let step = Step::Hole { offset: self.at, length: to - self.at };
             self.at = to;
             return Some(step);

@@ -19,6 +19,9 @@ pub(super) const PIECE_BYTES: usize = 262_144;
 /// Places tried before a source is believed to have ended.
 const END_PROBES: u64 = 64;
 
+/// EIO: what a failure of the medium is called where the system's number did not come through.
+const INPUT_OUTPUT_ERROR: i32 = 5;
+
 /// A source, and where it was found to end by now.
 pub(super) struct Reader<'a> {
     source: &'a dyn Source,
@@ -99,7 +102,8 @@ fn cause(error: &MediumError) -> ReadFailure {
         MediumError::Io { source, .. } => match source.raw_os_error() {
             Some(number) => ReadFailure::Os(number),
             None if source.kind() == io::ErrorKind::UnexpectedEof => ReadFailure::Ended,
-            None => ReadFailure::Untold,
+            None if source.kind() == io::ErrorKind::InvalidData => ReadFailure::Untold,
+            None => ReadFailure::Os(INPUT_OUTPUT_ERROR),
         },
     }
 }

@@ -1,119 +1,122 @@
-//! The pass itself.
+//! The pass itself: one thread, or the choice of how to split it over more.
 
 use std::io;
 
 use super::{
+    deliver::Delivery,
+    hash::Hasher,
+    hashing,
     options::{Cancel, PassError, PassOptions, PassOutcome},
-    plan::{Plan, Step, WindowPlan},
-    read::{PIECE_BYTES, Reader},
-    stretch::{Joiner, Stretch},
+    parallel,
+    plan::{Plan, Step},
+    read::Reader,
+    state::PassState,
+    stretch::Stretch,
+    work::Worker,
 };
-use crate::{
-    source::Source,
-    triage::measure::{BlockClass, WindowBuilder},
-};
+use crate::{source::Source, triage::measure::WINDOW_BYTES};
 
 /// Takes stretches as they come, in order, each as long as it can be.
 pub type Sink<'a> = dyn FnMut(&Stretch) -> io::Result<()> + 'a;
 
+/// Longest piece of a hole that is hashed without looking up.
+const HASHED_HOLE_BYTES: u64 = 64 * WINDOW_BYTES as u64;
+
 /// Reads `source` once and hands its stretches to `sink`, from the first byte to the last.
 ///
 /// # Errors
-/// [`PassError`] when the sink refuses. A source that fails is recorded as unreadable.
+/// [`PassError`] when the sink refuses. A source that fails is recorded as unreadable instead.
 pub fn run_pass(
     source: &dyn Source,
     options: &PassOptions,
     sink: &mut Sink<'_>,
     cancel: &Cancel,
 ) -> Result<PassOutcome, PassError> {
-    let mut outcome = PassOutcome::default();
+    run(source, options, Delivery::new(sink, None), Hasher::all(options.hashes), cancel)
+}
+
+/// As [`run_pass`], keeping its state on disk every few seconds and when it is stopped. What
+/// earlier runs measured is handed to `sink` first, so that it always sees the whole source.
+///
+/// # Errors
+/// [`PassError`] when the sink refuses or the state cannot be kept or read back.
+pub fn run_resumable(
+    source: &dyn Source,
+    options: &PassOptions,
+    state: &mut PassState,
+    sink: &mut Sink<'_>,
+    cancel: &Cancel,
+) -> Result<PassOutcome, PassError> {
+    let resumed = state.records().covered_bytes() > 0;
+    let restored = if resumed { state.hashers() } else { None };
+    let hashers = restored.unwrap_or_else(|| Hasher::all(options.hashes));
+    let done = state.digests();
+    let mut delivery = Delivery::new(sink, Some(state));
+    delivery.replay()?;
+    if let Some(digests) = done {
+        delivery.outcome.digests = digests;
+        return delivery.finish();
+    }
+    run(source, options, delivery, hashers, cancel)
+}
+
+fn run(
+    source: &dyn Source,
+    options: &PassOptions,
+    mut delivery: Delivery<'_, '_>,
+    hashers: Vec<Hasher>,
+    cancel: &Cancel,
+) -> Result<PassOutcome, PassError> {
     let reader = Reader::new(source);
-    let mut plan = Plan::new(source, 0);
-    let mut builder = WindowBuilder::new(options.lanes);
-    let mut buf = vec![0; PIECE_BYTES];
-    let mut joiner = Joiner::default();
+    let hashed_hole = if hashers.is_empty() { u64::MAX } else { HASHED_HOLE_BYTES };
+    let plan = Plan::new(source, delivery.outcome.covered_bytes, hashed_hole);
+    let small = source.len_bytes() <= WINDOW_BYTES as u64;
+    if options.jobs.get() == 1 || small {
+        alone(&reader, options, plan, hashers, &mut delivery, cancel)?;
+    } else if hashers.is_empty() {
+        parallel::run(&reader, options, plan, &mut delivery, cancel)?;
+    } else {
+        hashing::run(&reader, options, plan, hashers, &mut delivery, cancel)?;
+    }
+    if delivery.outcome.stopped.is_none() {
+        let digests = delivery.outcome.digests;
+        delivery.checkpoint(Vec::new(), Some(digests))?;
+    }
+    delivery.finish()
+}
+
+/// All in this thread.
+fn alone(
+    reader: &Reader<'_>,
+    options: &PassOptions,
+    mut plan: Plan<'_>,
+    mut hashers: Vec<Hasher>,
+    delivery: &mut Delivery<'_, '_>,
+    cancel: &Cancel,
+) -> Result<(), PassError> {
+    let mut worker = Worker::new(reader, options.lanes);
     loop {
-        outcome.stopped = cancel.asked();
-        let step = if outcome.stopped.is_some() { None } else { plan.next() };
-        let stretch = match step {
-            None => {
-                if let Some(last) = joiner.finish() {
-                    sink(&last).map_err(PassError::Sink)?;
-                }
-                return Ok(outcome);
-            }
+        delivery.outcome.stopped = cancel.asked().filter(|_| !plan.is_done());
+        if delivery.outcome.stopped.is_some() || (delivery.is_due() && !plan.is_done()) {
+            delivery.checkpoint(hashers.iter_mut().map(Hasher::state).collect(), None)?;
+        }
+        if delivery.outcome.stopped.is_some() {
+            return Ok(());
+        }
+        let stretch = match plan.next() {
+            None => break,
             Some(Step::Hole { offset, length }) => {
+                for hasher in &mut hashers {
+                    hasher.update_zeros(length);
+                }
                 Stretch::Absent { offset_bytes: offset, length_bytes: length }
             }
-            Some(Step::Window(plan)) => measure(&reader, &plan, &mut builder, &mut buf),
+            Some(Step::Window(plan)) => worker.window(&plan, &mut hashers),
         };
-        outcome.covered_bytes = stretch.end_bytes();
-        if let Some(ready) = joiner.push(stretch) {
-            sink(&ready).map_err(PassError::Sink)?;
-        }
+        delivery.stretch(stretch)?;
     }
-}
-
-/// Reads and measures one window.
-fn measure(
-    reader: &Reader<'_>,
-    plan: &WindowPlan,
-    builder: &mut WindowBuilder,
-    buf: &mut [u8],
-) -> Stretch {
-    builder.begin(plan.offset);
-    for part in &plan.data {
-        builder.push_hole(part.start.saturating_sub(builder.covered_bytes()));
-        let mut at = part.start;
-        while at < part.end {
-            let take = (part.end - at).min(buf.len());
-            let Some(piece) = buf.get_mut(..take) else { break };
-            let failures = reader.read(piece, plan.offset.saturating_add(at as u64));
-            let mut done = 0;
-            for (range, cause) in failures {
-                builder.push(piece.get(done..range.start).unwrap_or(&[]));
-                builder.push_unreadable(range.len(), cause);
-                done = range.end;
-            }
-            builder.push(piece.get(done..).unwrap_or(&[]));
-            at += take;
-        }
+    for hasher in hashers {
+        delivery.outcome.digests.merge(hasher.finish());
     }
-    builder.push_hole(plan.length.saturating_sub(builder.covered_bytes()));
-    compact(builder.finish())
-}
-
-/// A window of zeros alone, or of nothing but one failure, as the shorter stretch.
-fn compact(window: crate::triage::measure::WindowRecord) -> Stretch {
-    let (offset_bytes, length_bytes) = (window.offset_bytes, u64::from(window.length_bytes));
-    if window.blocks.iter().all(|block| block.class() == BlockClass::Zero) {
-        return Stretch::Zero { offset_bytes, length_bytes };
-    }
-    match window.unreadable.as_slice() {
-        [only] if usize::from(only.blocks) == window.blocks.len() => {
-            Stretch::Unreadable { offset_bytes, length_bytes, cause: only.cause }
-        }
-        _ => Stretch::Window(window),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stretches_cover_the_source_in_order() {
-        let mut bytes = vec![0u8; 5 << 20];
-        bytes[(2 << 20) + 5000] = 7;
-        bytes.truncate((5 << 20) - 100);
-        let mut ends = vec![];
-        let mut sink = |stretch: &Stretch| {
-            ends.push((stretch.offset_bytes(), stretch.end_bytes()));
-            Ok(())
-        };
-        let outcome =
-            run_pass(&bytes, &PassOptions::default(), &mut sink, &Cancel::default()).unwrap();
-        assert_eq!(outcome.covered_bytes, bytes.len() as u64);
-        assert_eq!(ends, [(0, 2 << 20), (2 << 20, 3 << 20), (3 << 20, (5 << 20) - 100)]);
-    }
+    Ok(())
 }

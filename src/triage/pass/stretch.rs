@@ -103,7 +103,12 @@ impl Joiner {
         }
     }
 
-    /// What still waits.
+    /// What waits for its end.
+    pub(super) fn waiting(&self) -> Option<&Stretch> {
+        self.waiting.as_ref()
+    }
+
+    /// What still waits, taken.
     pub(super) fn finish(&mut self) -> Option<Stretch> {
         self.waiting.take()
     }
