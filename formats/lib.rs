@@ -13,17 +13,23 @@
     clippy::panic
 )]
 
+pub mod container;
 pub mod defect;
 pub mod detect;
 pub mod dict;
+pub mod esxi;
 pub mod field;
 pub mod log;
+pub mod nvram;
+pub mod ovf;
 pub mod read;
 pub mod units;
 pub mod vmdk;
 pub mod vmsd;
 pub mod vmsn;
 pub mod vmx;
+pub mod vmxf;
+mod xml;
 
 pub use defect::{Checked, Defect, DefectKind, FormatError};
 pub use detect::{Confidence, Detected, FileKind, detect};
