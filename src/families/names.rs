@@ -167,7 +167,7 @@ const EXTENSIONS: [(&str, NameKind); 27] = [
 ];
 
 /// Endings that people and everyday tools append.
-const ORDINARY: [&str; 33] = [
+const ORDINARY: [&str; 38] = [
     ".bak",
     ".backup",
     ".old",
@@ -201,6 +201,11 @@ const ORDINARY: [&str; 33] = [
     ".sig",
     ".json",
     ".html",
+    ".gpg",
+    ".pgp",
+    ".age",
+    ".enc",
+    ".aes",
 ];
 
 /// Names of notes that ordinary software uses too, with `{id}` taken out.

@@ -4,6 +4,7 @@
 
 mod facts;
 mod judge;
+mod text;
 
 pub use facts::NoteFacts;
 pub use judge::{MAX_NOTE_BYTES, RansomNote, judge_note, may_be_note};

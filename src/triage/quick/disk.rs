@@ -1,9 +1,54 @@
-//! A disk judged by structure and samples.
+//! A disk looked at: footer, structure, samples, and a wider look at what is ambiguous.
 
-use super::verdict::{DiskContext, DiskJudgement, DiskState, Method, QuickOptions};
-use crate::{families::Families, source::Source};
+use std::ops::Range;
+
+use super::{
+    conclude, fit,
+    fit::Fit,
+    plan,
+    sample::{Reader, Sample, Wider},
+    structure::{self, Structures, chain},
+    verdict::{DiskContext, DiskJudgement, ExtentKind, Method, QuickOptions},
+};
+use crate::{
+    families::{Families, SuffixMeaning},
+    source::Source,
+    triage::{
+        footer::{FooterQuestion, FooterReading, read_footer},
+        measure::WINDOW_BYTES,
+    },
+};
+
+/// Everything seen of one disk, before a verdict is drawn from it.
+pub(super) struct Seen {
+    pub(super) size: u64,
+    pub(super) footer: Option<FooterReading>,
+    pub(super) structures: Structures,
+    pub(super) samples: Vec<Sample>,
+    /// Samples asked for, the unreadable ones included.
+    pub(super) planned: u64,
+    pub(super) method: Method,
+    /// Bytes that are no holes.
+    pub(super) data_bytes: u64,
+    /// Hits that lie in a volume its owner encrypted.
+    pub(super) owner_hits: u64,
+    /// What wider looks said, with the hit's place.
+    pub(super) wider: Vec<(Sample, Wider)>,
+    /// Hits that ask for an explanation, looked at or not.
+    pub(super) hits: u64,
+    pub(super) fit: Option<Fit>,
+    pub(super) head: Option<Sample>,
+    pub(super) tail: Option<Sample>,
+    pub(super) unreadable: Vec<(u64, u64, String)>,
+    pub(super) failures: u64,
+    pub(super) read_bytes: u64,
+}
 
 /// Judges a disk's file without reading it whole.
+///
+/// Read are its end, the known places, [`QuickOptions::samples`] samples, both ends, and at most
+/// [`QuickOptions::escalation_bytes`] round samples that look random. Memory does not grow with
+/// the disk. The same file gives the same judgement.
 #[must_use]
 pub fn judge_disk(
     source: &dyn Source,
@@ -11,20 +56,140 @@ pub fn judge_disk(
     options: &QuickOptions,
     families: &Families,
 ) -> DiskJudgement {
-    let _ = (context, options, families);
-    DiskJudgement {
-        state: DiskState::Undetermined,
-        reason: "nothing was read".to_owned(),
-        encrypted: None,
-        zero_share: 0.0,
-        random_like_share: 0.0,
-        method: Method::Sampled,
-        samples: 0,
-        read_bytes: 0,
-        original_size_bytes: source.len_bytes(),
-        footer: None,
-        family: None,
-        evidence: Vec::new(),
-        unreadable: Vec::new(),
+    let seen = look(source, context, options, families);
+    conclude::conclude(&seen, context)
+}
+
+fn look(
+    source: &dyn Source,
+    context: &DiskContext,
+    options: &QuickOptions,
+    families: &Families,
+) -> Seen {
+    let mut unreadable = Vec::new();
+    let mut failures = 0;
+    let footer = match read_footer(source, &question(context), families) {
+        Ok(footer) => Some(footer),
+        Err(error) => {
+            failures += 1;
+            let length = source.len_bytes();
+            unreadable.push((length.saturating_sub(512), 512.min(length), chain(&error)));
+            None
+        }
+    };
+    let size = footer.as_ref().map_or(source.len_bytes(), |footer| footer.original_size_bytes);
+    let mut structures = structure::look(source, size, context.kind);
+    failures += structures.unreadable.len() as u64;
+    unreadable.append(&mut structures.unreadable);
+    let data = plan::data(source, size);
+    let mut reader = Reader::new(source);
+    let sample_bytes = options.sample_bytes.clamp(4096, WINDOW_BYTES as u32) / 4096 * 4096;
+    let count = options.samples.max(1);
+    let is_full = options.full || data.is_covered_by(count, sample_bytes);
+    let mut planned = 0u64;
+    let mut samples = Vec::new();
+    let mut take = |at: &Range<u64>, reader: &mut Reader<'_>| {
+        planned += 1;
+        samples.extend(reader.sample(at));
+    };
+    if is_full {
+        for at in data.pieces(u64::from(sample_bytes)) {
+            take(&at, &mut reader);
+        }
+    } else {
+        for at in data.samples(count, u64::from(sample_bytes), size) {
+            take(&at, &mut reader);
+        }
     }
+    let ends = u64::from(sample_bytes);
+    let end_sample = |at: Range<u64>, reader: &mut Reader<'_>| {
+        (at.start < at.end && at.end <= size).then(|| reader.sample(&at)).flatten()
+    };
+    let head = end_sample(0..ends.min(size), &mut reader);
+    let tail_at = size.saturating_sub(ends) / 512 * 512;
+    let tail = end_sample(tail_at..size, &mut reader);
+    let fit =
+        if is_sampled_evenly(context.kind) { fit::fit(&samples, size, families) } else { None };
+    let (open, owner_hits) = open_hits(&samples, &structures);
+    let wider = escalate(&mut reader, &open, options.escalation_bytes, size);
+    unreadable.append(&mut reader.unreadable);
+    failures += reader.failures;
+    Seen {
+        size,
+        footer,
+        read_bytes: structures.read_bytes + reader.read_bytes,
+        structures,
+        planned,
+        method: if is_full { Method::Full } else { Method::Sampled },
+        data_bytes: data.bytes,
+        owner_hits,
+        hits: open.len() as u64,
+        wider,
+        fit,
+        head,
+        tail,
+        unreadable,
+        failures,
+        samples,
+    }
+}
+
+/// Rules speak of offsets in the file, whatever the file holds; compressed grains look random.
+fn is_sampled_evenly(kind: ExtentKind) -> bool {
+    kind != ExtentKind::Stream
+}
+
+fn question(context: &DiskContext) -> FooterQuestion {
+    let whole = match context.kind {
+        ExtentKind::Flat
+        | ExtentKind::Sparse
+        | ExtentKind::Cowd
+        | ExtentKind::SeSparse
+        | ExtentKind::Stream
+        | ExtentKind::Memory => true,
+        ExtentKind::Other => false,
+    };
+    let mut named: Vec<String> = context
+        .suffixes
+        .iter()
+        .filter(|suffix| suffix.meaning == SuffixMeaning::Known)
+        .flat_map(|suffix| suffix.families.iter().map(|family| family.family.clone()))
+        .chain(context.note_families.iter().map(|hint| hint.family.clone()))
+        .collect();
+    named.sort();
+    named.dedup();
+    FooterQuestion { whole_sectors: whole, expected_bytes: context.expected_bytes, named }
+}
+
+/// Hits outside volumes that their owner encrypted, and how many lie inside.
+fn open_hits(samples: &[Sample], structures: &Structures) -> (Vec<Sample>, u64) {
+    let mut owner = 0;
+    let open = samples
+        .iter()
+        .filter(|sample| sample.is_hit())
+        .filter(|sample| {
+            let inside = structures
+                .owner_encrypted
+                .iter()
+                .any(|(range, _)| range.contains(&sample.strong_at));
+            owner += u64::from(inside);
+            !inside
+        })
+        .copied()
+        .collect();
+    (open, owner)
+}
+
+/// Looks wider at hits, evenly chosen, as far as the budget goes.
+fn escalate(
+    reader: &mut Reader<'_>,
+    open: &[Sample],
+    budget: u64,
+    size: u64,
+) -> Vec<(Sample, Wider)> {
+    let most = usize::try_from(budget / WINDOW_BYTES as u64).unwrap_or(usize::MAX).min(open.len());
+    (0..most)
+        .filter_map(|i| open.get(i * open.len() / most.max(1)))
+        .map(|hit| (*hit, reader.widen(hit, size)))
+        .collect()
 }

@@ -5,12 +5,20 @@
 //! where one must be, hard edges at equal distance), because zip files, BitLocker volumes and
 //! key files look the same. What has neither support nor explanation is undetermined.
 
+mod conclude;
+mod container;
 mod disk;
+mod fit;
+mod interval;
+mod plan;
+mod sample;
 mod small;
+mod structure;
+mod support;
 mod verdict;
 
 pub use disk::judge_disk;
-pub use small::{SmallContext, SmallJudgement, SmallState, judge_small};
+pub use small::{SmallContext, SmallJudgement, SmallState, judge_bytes, judge_small};
 pub use verdict::{
     DiskContext, DiskJudgement, DiskState, ExtentKind, FamilyNaming, Method, QuickOptions, Share,
 };

@@ -1,0 +1,389 @@
+//! From what was seen to a verdict with its reasons.
+
+use super::{
+    disk::Seen,
+    interval,
+    sample::Wider,
+    support::{self, Support},
+    verdict::{DiskContext, DiskJudgement, DiskState, ExtentKind, Method, Share},
+};
+use crate::finding::{Evidence, EvidenceKind};
+
+/// From this share on a disk counts as encrypted, below as partly.
+const NEARLY_ALL: f64 = 0.95;
+/// Unexplained runs up to this long, with other data on both sides, occur in healthy guests.
+const SHORT_RUN_BYTES: u64 = 128 * 1024;
+/// How many of them are let pass. Two and more of 688 samples are the mark of a share that
+/// sampling must not miss.
+const SHORT_RUNS_PASSED: u64 = 1;
+
+/// Numbers drawn from the samples.
+pub(super) struct Figures {
+    /// Share of the original size that is ciphertext if the unexplained random data is.
+    pub(super) share: Share,
+    pub(super) zero: f64,
+    pub(super) random: f64,
+    pub(super) compressed: f64,
+    /// Hits that no wider look explained, extrapolated to all hits.
+    pub(super) unexplained: u64,
+    /// Among them short ones with other data on both sides.
+    pub(super) short: u64,
+}
+
+pub(super) fn conclude(seen: &Seen, context: &DiskContext) -> DiskJudgement {
+    let figures = figures(seen);
+    let supports = support::collect(seen, context);
+    let mut evidence = supports.evidence.clone();
+    evidence.extend(statistics(seen, &figures));
+    let (state, reason) = decide(seen, context, &figures, &supports);
+    let predicted = predicted(seen);
+    let is_hit = matches!(state, DiskState::Encrypted | DiskState::PartlyEncrypted);
+    let encrypted = match state {
+        DiskState::Encrypted | DiskState::PartlyEncrypted => {
+            Some(predicted.unwrap_or(figures.share))
+        }
+        DiskState::Untouched => Some(Share { estimate: 0.0, low: 0.0, ..figures.share }),
+        DiskState::Damaged | DiskState::Undetermined => None,
+    };
+    DiskJudgement {
+        state,
+        reason,
+        encrypted,
+        zero_share: figures.zero,
+        random_like_share: figures.random,
+        method: seen.method,
+        samples: u32::try_from(seen.planned).unwrap_or(u32::MAX),
+        read_bytes: seen.read_bytes,
+        original_size_bytes: seen.size,
+        footer: seen.footer.clone().filter(|footer| !footer.evidence.is_empty()),
+        family: support::name_family(seen, context, is_hit),
+        evidence,
+        unreadable: seen.unreadable.clone(),
+    }
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+fn figures(seen: &Seen) -> Figures {
+    let (mut blocks, mut zero, mut random, mut compressed) = (0.0, 0.0, 0.0, 0.0);
+    let (mut hits, mut weak_alone) = (0.0, 0.0);
+    for sample in &seen.samples {
+        let all = f64::from(sample.blocks).max(1.0);
+        let loud = f64::from(sample.strong_blocks);
+        blocks += f64::from(sample.blocks);
+        zero += f64::from(sample.zero_blocks);
+        compressed += f64::from(sample.compressed_blocks);
+        random += loud + f64::from(sample.weak_blocks);
+        if sample.is_hit() {
+            hits += (loud + f64::from(sample.weak_blocks)) / all;
+        } else {
+            weak_alone += f64::from(sample.weak_blocks) / all;
+        }
+    }
+    let (mut looked, mut open, mut short) = (0u64, 0u64, 0u64);
+    for (_, wider) in &seen.wider {
+        match wider {
+            Wider::Explained(_) => looked += 1,
+            Wider::Unexplained { from, to, is_isolated, .. } => {
+                looked += 1;
+                open += 1;
+                short += u64::from(*is_isolated && to - from <= SHORT_RUN_BYTES);
+            }
+            Wider::Unreadable => {}
+        }
+    }
+    // Hits not looked at are taken to be explained as often as the others; all of them open
+    // where none could be looked at.
+    let part = if looked > 0 { open as f64 / looked as f64 } else { 1.0 };
+    let unexplained = (seen.hits as f64 * part).ceil() as u64;
+    let data_share = ratio(seen.data_bytes as f64, seen.size as f64);
+    let total = seen.samples.len() as u64;
+    let open_hits = ratio(seen.hits as f64, (seen.hits + seen.owner_hits) as f64);
+    // Single random-like blocks count only where ciphertext is there at all.
+    let weak = if unexplained > 0 { weak_alone } else { 0.0 };
+    let mut share = interval::share((hits * part * open_hits + weak).min(total as f64), total);
+    if seen.method == Method::Full && seen.failures == 0 {
+        share.low = share.estimate;
+        share.high = share.estimate;
+    }
+    let scale = |value: f64| (value * data_share).clamp(0.0, 1.0);
+    Figures {
+        share: Share {
+            estimate: scale(share.estimate),
+            low: scale(share.low),
+            high: scale(share.high),
+        },
+        zero: (1.0 - data_share) + scale(ratio(zero, blocks)),
+        random: scale(ratio(random, blocks)),
+        compressed: scale(ratio(compressed, blocks)),
+        unexplained,
+        short: short.min(unexplained),
+    }
+}
+
+/// The share that a footer's own geometry states, once it is believed.
+fn predicted(seen: &Seen) -> Option<Share> {
+    let layers = &seen.footer.as_ref()?.layers;
+    let prediction = layers.iter().filter_map(|layer| layer.prediction.as_ref()).next_back()?;
+    if !agrees(seen, prediction) {
+        return None;
+    }
+    let share = ratio(prediction.encrypted_bytes() as f64, prediction.size_bytes as f64);
+    Some(Share { estimate: share, low: share, high: share })
+}
+
+/// Whether samples inside the stated ranges look random, or the ranges are too fine to sample.
+fn agrees(seen: &Seen, prediction: &crate::families::Prediction) -> bool {
+    let inside: Vec<bool> = seen
+        .samples
+        .iter()
+        .chain(&seen.head)
+        .filter(|sample| {
+            let from = sample.offset_bytes;
+            prediction.contains(from) && prediction.contains(from.saturating_add(4095))
+        })
+        .filter(|sample| {
+            // Both ends inside two runs of a fine lattice say nothing.
+            prediction.combs.iter().all(|comb| comb.count == 1 || comb.run_bytes >= 4096)
+                || sample.first_is_random
+        })
+        .map(|sample| sample.first_is_random)
+        .collect();
+    let random = inside.iter().filter(|random| **random).count();
+    random * 50 >= inside.len() * 49
+}
+
+fn percent(share: f64) -> String {
+    let value = share * 100.0;
+    if value > 0.0 && value < 0.1 { format!("{value:.4} %") } else { format!("{value:.1} %") }
+}
+
+fn how_read(seen: &Seen) -> String {
+    match seen.method {
+        Method::Full => "all its data".to_owned(),
+        Method::Sampled => format!("{} samples", seen.planned),
+    }
+}
+
+fn decide(
+    seen: &Seen,
+    context: &DiskContext,
+    figures: &Figures,
+    supports: &Support,
+) -> (DiskState, String) {
+    use DiskState::{Damaged, Undetermined};
+    if seen.size == 0 {
+        return (Damaged, "the file is empty".to_owned());
+    }
+    let read = how_read(seen);
+    if seen.samples.is_empty() && seen.failures > 0 {
+        let why = seen.unreadable.first().map_or("no reason given", |(_, _, why)| why.as_str());
+        return (Undetermined, format!("nothing of it could be read: {why}"));
+    }
+    let head_random = seen.structures.head_is_random;
+    let anything = figures.unexplained > 0 || head_random || figures.share.estimate > 0.0;
+    if supports.proves() && (anything || supports.has_lattice) {
+        return hit(seen, figures, supports);
+    }
+    if supports.is_footer_proven {
+        return (
+            Undetermined,
+            format!(
+                "{}, but none of {read} is ciphertext; map it whole before trusting it",
+                supports.say()
+            ),
+        );
+    }
+    if let Some(where_said) = &context.legit_encryption {
+        let what = format!(
+            "encrypted by its owner ({where_said}); below that layer ciphertext cannot be told \
+             from ransomware's, and nothing else speaks for an attack"
+        );
+        return (Undetermined, what);
+    }
+    if supports.tips(head_random) && anything {
+        return hit(seen, figures, supports);
+    }
+    if let Some(expected) = context.expected_bytes.filter(|expected| *expected > seen.size) {
+        return (
+            Damaged,
+            format!("the file ends at {} of {expected} bytes that its descriptor gives", seen.size),
+        );
+    }
+    without_attack(seen, context, figures, supports, &read)
+}
+
+/// Encrypted or partly, with the share that was found or stated.
+fn hit(seen: &Seen, figures: &Figures, supports: &Support) -> (DiskState, String) {
+    let stated = predicted(seen);
+    let share = stated.unwrap_or(figures.share);
+    let state = if share.estimate >= NEARLY_ALL {
+        DiskState::Encrypted
+    } else {
+        DiskState::PartlyEncrypted
+    };
+    let how = match (stated, seen.method) {
+        (Some(_), _) => "as its footer states".to_owned(),
+        (None, Method::Full) => "of all data read".to_owned(),
+        (None, Method::Sampled) => format!(
+            "between {} and {} by {} samples",
+            percent(share.low),
+            percent(share.high),
+            seen.planned
+        ),
+    };
+    let reason = format!("{} is ciphertext ({how}): {}", percent(share.estimate), supports.say());
+    (state, reason)
+}
+
+/// Nothing tips into an attack: intact, damaged otherwise, or undetermined.
+fn without_attack(
+    seen: &Seen,
+    context: &DiskContext,
+    figures: &Figures,
+    supports: &Support,
+    read: &str,
+) -> (DiskState, String) {
+    use DiskState::{Damaged, Undetermined, Untouched};
+    let structures = &seen.structures;
+    let suspicion = supports.suspicion();
+    if let Some((_, by)) = structures.owner_encrypted.first() {
+        return (
+            Undetermined,
+            format!(
+                "holds a {by} volume whose header is intact; inside it ciphertext cannot be told \
+                 from ransomware's{suspicion}"
+            ),
+        );
+    }
+    if figures.zero >= 1.0 - f64::EPSILON {
+        return (
+            Undetermined,
+            format!(
+                "all of {read} is zero or a hole: a new disk looks like this, and so does a \
+                 wiped one{suspicion}"
+            ),
+        );
+    }
+    if structures.head_is_random
+        || figures.unexplained > SHORT_RUNS_PASSED
+        || figures.unexplained > figures.short
+    {
+        let what = if figures.random >= 0.9 {
+            "random from end to end without footer or header: a disk encrypted by its owner \
+             looks the same"
+        } else if structures.head_is_random {
+            "its first bytes look random"
+        } else {
+            "parts look random and belong to no known container; archives can look like this"
+        };
+        return (
+            Undetermined,
+            format!("{what} ({} of it by {read}){suspicion}", percent(figures.random)),
+        );
+    }
+    if seen.failures > 0 {
+        return (
+            Undetermined,
+            format!("{} places could not be read; the rest shows no ciphertext", seen.failures),
+        );
+    }
+    if let Some(first) = structures.damaged.first() {
+        return (Damaged, format!("{}; {read} show no ciphertext", first.detail));
+    }
+    if !structures.suspicious.is_empty() || !suspicion.is_empty() && !structures.head_is_intact {
+        let what = structures
+            .suspicious
+            .first()
+            .map_or("no structure proves it intact", |first| first.detail.as_str());
+        return (Undetermined, format!("{what}; {read} show no ciphertext{suspicion}"));
+    }
+    if structures.intact.is_empty() || !structures.head_is_intact {
+        let kind = match context.kind {
+            ExtentKind::Memory => "guest memory has no structure to check",
+            _ => "no structure known to us stands at its places",
+        };
+        return (
+            Undetermined,
+            format!(
+                "{kind}; {read} show no ciphertext (less than {} at 99.9 %)",
+                percent(figures.share.high)
+            ),
+        );
+    }
+    let mut reason = format!(
+        "{} hold, and {read} show no ciphertext (less than {} at 99.9 %)",
+        names(structures.intact.iter().map(|one| one.detail.as_str())),
+        percent(figures.share.high)
+    );
+    if figures.compressed > 0.01 {
+        reason.push_str(&format!("; {} is compressed data", percent(figures.compressed)));
+    }
+    if figures.unexplained > 0 {
+        reason.push_str("; one short random-looking piece, as archives leave");
+    }
+    if supports.is_renamed {
+        reason.push_str("; renamed, but not encrypted");
+    }
+    (Untouched, reason)
+}
+
+/// The first three, then how many more.
+fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    let all: Vec<&str> = all.collect();
+    let shown = all.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    match all.len().checked_sub(3) {
+        Some(more) if more > 0 => format!("{shown} and {more} more"),
+        _ => shown,
+    }
+}
+
+/// Evidence that a person can look up: the figures, and hits with their place.
+fn statistics(seen: &Seen, figures: &Figures) -> Vec<Evidence> {
+    let mut evidence = vec![Evidence {
+        kind: EvidenceKind::Statistic,
+        offset_bytes: 0,
+        length_bytes: seen.size,
+        detail: format!(
+            "{}: {} zero or hole, {} random-like, {} compressed; {} of {} hits unexplained",
+            how_read(seen),
+            percent(figures.zero),
+            percent(figures.random),
+            percent(figures.compressed),
+            figures.unexplained,
+            seen.hits
+        ),
+    }];
+    for (hit, wider) in seen.wider.iter().take(8) {
+        let (offset, length, detail) = match wider {
+            Wider::Explained(why) => {
+                (hit.strong_at, u64::from(hit.strong_blocks) * 4096, why.clone())
+            }
+            Wider::Unexplained { from, to, chi_square, .. } => (
+                *from,
+                to - from,
+                format!("chi-square {chi_square:.1} over the run; ciphertext has 255 ± 23"),
+            ),
+            Wider::Unreadable => continue,
+        };
+        evidence.push(Evidence {
+            kind: EvidenceKind::Statistic,
+            offset_bytes: offset,
+            length_bytes: length,
+            detail,
+        });
+    }
+    for (name, end) in [("head", &seen.head), ("tail", &seen.tail)] {
+        if let Some(sample) = end.filter(|sample| sample.is_hit()) {
+            evidence.push(Evidence {
+                kind: EvidenceKind::Statistic,
+                offset_bytes: sample.strong_at,
+                length_bytes: u64::from(sample.strong_blocks) * 4096,
+                detail: format!("the {name} looks random, chi-square {:.1}", sample.chi_square),
+            });
+        }
+    }
+    evidence
+}

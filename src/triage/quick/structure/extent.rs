@@ -1,0 +1,95 @@
+//! Headers of VMware's own extent kinds, recognised by magic and shape.
+//!
+//! The parsers of the formats crate judge every field; here it only matters whether the header
+//! is there, gone, or ciphertext.
+
+use super::{Place, is_random, structure, u32_at, u64_at};
+use crate::triage::quick::verdict::ExtentKind;
+
+const SECTOR: u64 = 512;
+
+pub(super) fn look(place: &mut Place<'_>, kind: ExtentKind) {
+    let Some(head) = place.read(0, 4096) else { return };
+    place.found.head_is_random = is_random(&head);
+    let name = match kind {
+        ExtentKind::Cowd => "COWD header",
+        ExtentKind::SeSparse => "seSparse header",
+        _ => "sparse extent header",
+    };
+    let holds = match kind {
+        ExtentKind::Cowd => cowd(&head),
+        ExtentKind::SeSparse => head.starts_with(&0xCAFE_BABE_u64.to_le_bytes()),
+        _ => hosted(place, &head),
+    };
+    if holds {
+        place.found.head_is_intact = true;
+        place.found.intact(0, SECTOR, format!("{name} is there and in range"));
+    } else if place.found.head_is_random {
+        let detail = format!("random-like bytes where the {name} must be");
+        place.found.destroyed.push(structure(0, head.len() as u64, detail));
+    } else if head.iter().all(|byte| *byte == 0) {
+        let detail = format!("zeros where the {name} must be");
+        place.found.damaged.push(structure(0, head.len() as u64, detail));
+    } else {
+        place.found.damaged.push(structure(0, SECTOR, format!("no {name}")));
+    }
+    if kind == ExtentKind::Stream {
+        stream_end(place);
+    }
+}
+
+/// COWD: magic, version 1, flags 3, a plausible grain size.
+fn cowd(head: &[u8]) -> bool {
+    let grain = u32_at(head, 16);
+    head.starts_with(b"COWD")
+        && u32_at(head, 4) == Some(1)
+        && grain.is_some_and(|grain| grain > 0 && grain <= 1 << 20)
+}
+
+/// KDMV: magic, version 1 to 3, the four end-of-line characters, a descriptor where it says.
+fn hosted(place: &mut Place<'_>, head: &[u8]) -> bool {
+    let version = u32_at(head, 4).unwrap_or(0);
+    let lines = head.get(73..77) == Some(b"\n \r\n");
+    if !head.starts_with(b"KDMV") || !(1..=3).contains(&version) {
+        return false;
+    }
+    if !lines {
+        let detail = "line-end characters of the header are altered: the file went through a \
+                      text conversion or was written over";
+        place.found.damaged.push(structure(73, 4, detail));
+    }
+    let at = u64_at(head, 28).and_then(|sectors| sectors.checked_mul(SECTOR));
+    let length = u64_at(head, 36).and_then(|sectors| sectors.checked_mul(SECTOR));
+    if let (Some(at), Some(length)) = (at, length)
+        && at > 0
+        && length > 0
+        && at < place.size
+    {
+        if let Some(text) = place.read(at, 4096) {
+            let lower = text.to_ascii_lowercase();
+            if memchr::memmem::find(&lower, b"disk descriptorfile").is_some() {
+                place.found.intact(at, length.min(1 << 20), "embedded descriptor is text");
+            } else if is_random(&text) {
+                let detail = "random-like bytes where the embedded descriptor must be";
+                place.found.destroyed.push(structure(at, 4096, detail));
+            } else {
+                let detail = "no text where the embedded descriptor must be";
+                place.found.damaged.push(structure(at, 4096, detail));
+            }
+        }
+    }
+    true
+}
+
+/// streamOptimized ends in a footer that repeats the header, then a sector of zeros.
+fn stream_end(place: &mut Place<'_>) {
+    let at = place.size.saturating_sub(2 * SECTOR);
+    let Some(end) = place.read(at, 1024) else { return };
+    let zeros = end.get(512..).is_some_and(|eos| eos.iter().all(|byte| *byte == 0));
+    if end.starts_with(b"KDMV") && zeros {
+        place.found.intact(at, 1024, "footer and end-of-stream marker close the stream");
+    } else {
+        let detail = "no footer and end-of-stream marker at the end of the stream";
+        place.found.damaged.push(structure(at, 1024, detail));
+    }
+}

@@ -1,0 +1,132 @@
+//! Structure at known places: what a disk must show where, and whether it does.
+
+mod extent;
+mod partition;
+mod volume;
+
+use std::ops::Range;
+
+use vmglean_formats::ByteOffset;
+
+use super::verdict::ExtentKind;
+use crate::{
+    finding::{Evidence, EvidenceKind},
+    source::Source,
+    triage::measure::BlockStats,
+};
+
+/// Bytes of a first look at any place.
+const LOOK_BYTES: usize = 4096;
+
+/// What the known places show.
+#[derive(Debug, Default)]
+pub(super) struct Structures {
+    /// Structures that hold together.
+    pub(super) intact: Vec<Evidence>,
+    /// Random-like bytes where a structure must be, its copy elsewhere proving that it was there.
+    pub(super) destroyed: Vec<Evidence>,
+    /// Random-like bytes where a structure would be expected.
+    pub(super) suspicious: Vec<Evidence>,
+    /// Structures that are lost in another way: zeros, other bytes, torn.
+    pub(super) damaged: Vec<Evidence>,
+    /// Volumes that are encrypted by their owner: where, and by what.
+    pub(super) owner_encrypted: Vec<(Range<u64>, &'static str)>,
+    /// Whether the first 4 KiB look random.
+    pub(super) head_is_random: bool,
+    /// Whether the very first bytes are a structure that holds.
+    pub(super) head_is_intact: bool,
+    /// Places that could not be read.
+    pub(super) unreadable: Vec<(u64, u64, String)>,
+    /// Bytes read.
+    pub(super) read_bytes: u64,
+}
+
+impl Structures {
+    fn intact(&mut self, at: u64, length: u64, detail: impl Into<String>) {
+        self.intact.push(structure(at, length, detail));
+    }
+}
+
+fn structure(at: u64, length: u64, detail: impl Into<String>) -> Evidence {
+    Evidence {
+        kind: EvidenceKind::Structure,
+        offset_bytes: at,
+        length_bytes: length,
+        detail: detail.into(),
+    }
+}
+
+/// Looks at the known places of a disk of `size` bytes.
+pub(super) fn look(source: &dyn Source, size: u64, kind: ExtentKind) -> Structures {
+    let mut found = Structures::default();
+    let mut place = Place { source, size, found: &mut found };
+    match kind {
+        ExtentKind::Flat => partition::look(&mut place),
+        ExtentKind::Sparse | ExtentKind::Cowd | ExtentKind::SeSparse | ExtentKind::Stream => {
+            extent::look(&mut place, kind);
+        }
+        ExtentKind::Memory | ExtentKind::Other => {
+            if let Some(head) = place.read(0, LOOK_BYTES) {
+                place.found.head_is_random = is_random(&head);
+            }
+        }
+    }
+    found
+}
+
+/// A source, the part of it that was the disk, and what was found so far.
+struct Place<'a> {
+    source: &'a dyn Source,
+    size: u64,
+    found: &'a mut Structures,
+}
+
+impl Place<'_> {
+    /// `length` bytes at `at`, fewer at the end; a failure is kept and answered with `None`.
+    fn read(&mut self, at: u64, length: usize) -> Option<Vec<u8>> {
+        let take = usize::try_from(self.size.saturating_sub(at)).map_or(length, |n| n.min(length));
+        if take == 0 {
+            return None;
+        }
+        match self.source.read_up_to(ByteOffset(at), take) {
+            Ok(bytes) if !bytes.is_empty() => {
+                self.found.read_bytes += bytes.len() as u64;
+                Some(bytes)
+            }
+            Ok(_) => None,
+            Err(error) => {
+                self.found.unreadable.push((at, take as u64, chain(&error)));
+                None
+            }
+        }
+    }
+}
+
+/// An error with its sources in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text
+}
+
+/// Whether the first 4 KiB of `bytes` look random; fewer than 2 KiB say nothing.
+fn is_random(bytes: &[u8]) -> bool {
+    let block = bytes.get(..LOOK_BYTES).unwrap_or(bytes);
+    block.len() >= LOOK_BYTES / 2 && BlockStats::of(block).chi_square().is_random_like()
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
+}
