@@ -135,6 +135,12 @@ pub enum DefectKind {
         /// The system's word.
         why: String,
     },
+    /// A word that is in no list of the format.
+    #[error("unknown word {word:?}")]
+    UnknownWord {
+        /// The word, shortened to 120 characters.
+        word: String,
+    },
     /// A feature that is understood but not served.
     #[error("uses {feature}, which is not supported")]
     Unsupported {

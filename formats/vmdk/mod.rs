@@ -1,12 +1,39 @@
 //! Virtual disks: descriptors, sparse extents of every kind, and what their tables say.
 
+mod blocks;
+mod claims;
+pub mod cowd;
+pub mod ctk;
+mod defects;
 pub mod descriptor;
+mod directory;
+mod grain;
+pub mod header;
+pub mod inflate;
+pub mod journal;
+pub mod layout;
 pub mod open;
 pub mod run;
+pub mod seextent;
+pub mod sesparse;
+mod single;
+pub mod sparse;
+pub mod stream;
+mod walk;
 
+pub use cowd::{CowdExtent, CowdHeader};
+pub use ctk::ChangeTracking;
 pub use descriptor::{
     Access, ContentId, CreateType, Descriptor, DiskExtent, Entry, ExtentKind, Geometry, Section,
     open_descriptor,
 };
+pub use header::{SparseFlags, SparseHeader};
+pub use inflate::{Inflated, inflate_grain};
+pub use journal::{Journal, JournalHeader, JournalRecord};
+pub use layout::{Area, CowdLayout, SeSparseLayout, SparseLayout};
 pub use open::{ExtentFormat, OpenedExtent, open_extent};
 pub use run::{ExtentMap, Run, RunKind};
+pub use seextent::{BackmapEntry, BackmapMeaning, SeSparseExtent};
+pub use sesparse::{ConstHeader, SeEntry, VolatileHeader};
+pub use sparse::SparseExtent;
+pub use stream::{FoundGrain, Marker, MarkerIndex, grain_length};

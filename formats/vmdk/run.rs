@@ -55,6 +55,10 @@ pub trait ExtentMap: Send + Sync {
     /// whatever the capacity. What is wrong with those tables comes along as defects; the runs
     /// concerned are [`RunKind::Lost`], never invented.
     ///
+    /// A compressed grain is one thing and is never cut: its run may begin before `from` and end
+    /// behind the asked range. `from` at the capacity gives no runs. Ask for many runs at once: a
+    /// call judges whole windows of tables (2 GiB in usual grains) however few runs it gives.
+    ///
     /// # Errors
     /// Only where not even `Lost` can be said, such as `from` outside the capacity.
     fn runs(

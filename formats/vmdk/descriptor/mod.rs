@@ -4,6 +4,8 @@
 //! Grammar and keys: VMware, "Virtual Disk Format 5.0", chapter "The Descriptor"; deviations were
 //! seen in files of real hosts and are named where they are handled.
 
+mod fields;
+mod grammar;
 pub mod key;
 pub mod model;
 mod parse;
