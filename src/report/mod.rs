@@ -1,5 +1,6 @@
 //! What a run found, as records that scripts can rely on, and the renderers that show them.
 
+pub mod html;
 pub mod json;
 mod judge;
 #[cfg(test)]
