@@ -3,3 +3,5 @@
 //! misreading shows.
 
 pub mod damage;
+
+pub mod vmdk;
