@@ -67,6 +67,12 @@ impl Envelope {
             defects.add("version", 508, DefectKind::Unknown { value: version.into() });
         }
         let attributes = attributes(&head, &mut defects);
+        for name in ["vmware.cipherName", "vmware.keyInfo"] {
+            if !attributes.iter().any(|attribute| attribute.name == name) {
+                let what = format!("the attribute {name}");
+                defects.add("attribute", 512, DefectKind::Missing { what });
+            }
+        }
         let length = file.len_bytes();
         let footer_at = length.saturating_sub(4096);
         let footer = footer_at >= 4096

@@ -13,6 +13,8 @@ use crate::{
     units::{ByteOffset, Bytes},
 };
 
+/// Data begin at multiples of this.
+const PAGE_BYTES: u64 = 4096;
 const MAX_MEMBERS: usize = 1 << 16;
 
 /// One member.
@@ -66,6 +68,7 @@ impl Vmtar {
                 }
             };
             if block.iter().all(|byte| *byte == 0) {
+                value.check_cover(file, at, &mut defects);
                 break;
             }
             if value.members.len() >= MAX_MEMBERS {
@@ -103,5 +106,31 @@ impl Vmtar {
             at = at.saturating_add(512);
         }
         Checked { value, defects: defects.finish() }
+    }
+}
+
+impl Vmtar {
+    /// A header that was zeroed looks like the end: what no header points to tells of it.
+    fn check_cover(&self, file: &dyn ReadAt, at: u64, defects: &mut DefectList) {
+        let filled = self.members.iter().filter(|member| member.length.0 > 0);
+        let spans = filled
+            .map(|member| (member.data_at.0, member.data_at.0.saturating_add(member.length.0)));
+        let (first, end) =
+            spans.fold((u64::MAX, at), |(first, end), span| (first.min(span.0), end.max(span.1)));
+        let gap = usize::try_from(first.min(file.len_bytes()).saturating_sub(at)).unwrap_or(0);
+        let gap = file.read_up_to(ByteOffset(at), gap.min(MAX_MEMBERS)).unwrap_or_default();
+        if let Some(odd) = gap.iter().position(|byte| *byte != 0) {
+            let place = ByteOffset(at.saturating_add(u64::try_from(odd).unwrap_or(0)));
+            let expected = "nothing behind the last header".to_owned();
+            let found = "more bytes".to_owned();
+            defects.add_at("header", place, DefectKind::Mismatch { expected, found });
+        }
+        let covered = end.checked_next_multiple_of(PAGE_BYTES).unwrap_or(end);
+        if covered < file.len_bytes() {
+            let expected = format!("{covered} bytes, as the headers say");
+            let found = format!("{} bytes", file.len_bytes());
+            let kind = DefectKind::Mismatch { expected, found };
+            defects.add_at("file length", ByteOffset(covered), kind);
+        }
     }
 }

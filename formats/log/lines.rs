@@ -11,7 +11,7 @@ use crate::{
 /// Longest line kept; what is beyond is dropped with a defect.
 pub const MAX_LINE_BYTES: usize = 64 << 10;
 const WINDOW_BYTES: usize = 256 << 10;
-const RETRY_BYTES: usize = 4096;
+const RETRY_BYTES: u64 = 4096;
 
 pub(super) struct Lines<'a> {
     file: &'a dyn ReadAt,
@@ -105,10 +105,13 @@ impl<'a> Lines<'a> {
     fn refill(&mut self, defects: &mut DefectList) -> bool {
         let mut at = self.position();
         while at < self.file.len_bytes() {
+            // Pieces end at sector bounds, so that no good sector is lost with a bad one.
+            let piece = RETRY_BYTES.saturating_sub(at.checked_rem(RETRY_BYTES).unwrap_or(0));
+            let small = usize::try_from(piece).unwrap_or(WINDOW_BYTES);
             let read = self
                 .file
                 .read_up_to(ByteOffset(at), WINDOW_BYTES)
-                .or_else(|_| self.file.read_up_to(ByteOffset(at), RETRY_BYTES));
+                .or_else(|_| self.file.read_up_to(ByteOffset(at), small));
             match read {
                 Ok(window) if !window.is_empty() => {
                     (self.window, self.window_at, self.taken) = (window, at, 0);
@@ -116,7 +119,7 @@ impl<'a> Lines<'a> {
                 }
                 Ok(_) => break,
                 Err(error) => {
-                    let length = Bytes(u64::try_from(RETRY_BYTES).unwrap_or(0));
+                    let length = Bytes(piece);
                     let kind = DefectKind::Unreadable { length, why: error.to_string() };
                     defects.add_at("line", ByteOffset(at), kind);
                     // A mark no log line holds, so that the torn line is not believed.

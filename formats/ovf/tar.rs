@@ -13,6 +13,8 @@ use crate::{
 
 const BLOCK_BYTES: usize = 512;
 const MAX_MEMBERS: usize = 1 << 16;
+/// Archives are padded to records of 10 KiB by default, 1 MiB at most.
+const MAX_PADDING_BYTES: u64 = 1 << 20;
 const MAX_EXTENSION_BYTES: u64 = 64 << 10;
 
 /// What a member is.
@@ -84,6 +86,7 @@ impl TarList {
                 zeros = zeros.saturating_add(1);
                 if zeros == 2 {
                     value.ended = true;
+                    check_rest(file, next, &mut defects);
                     break;
                 }
                 at = next;
@@ -148,6 +151,21 @@ impl TarList {
             defects.add_at("end", ByteOffset(at.min(length)), kind);
         }
         Checked { value, defects: defects.finish() }
+    }
+}
+
+/// Behind the end mark stands padding: short, and zero. Else the mark may be a lost header.
+fn check_rest(file: &dyn ReadAt, at: u64, defects: &mut DefectList) {
+    let rest = file.len_bytes().saturating_sub(at);
+    let padding = rest <= MAX_PADDING_BYTES
+        && usize::try_from(rest)
+            .ok()
+            .and_then(|rest| file.read_up_to(ByteOffset(at), rest).ok())
+            .is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0));
+    if !padding {
+        let expected = "nothing behind the end".to_owned();
+        let found = format!("{rest} bytes");
+        defects.add_at("end", ByteOffset(at), DefectKind::Mismatch { expected, found });
     }
 }
 

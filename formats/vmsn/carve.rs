@@ -99,7 +99,7 @@ fn window(file: &dyn ReadAt, at: u64, want: usize, defects: &mut DefectList) -> 
     let mut window = Vec::new();
     while window.len() < want {
         let place = at.saturating_add(u64::try_from(window.len()).unwrap_or(0));
-        let piece = want.saturating_sub(window.len()).min(RETRY_BYTES);
+        let piece = want.saturating_sub(window.len()).min(to_boundary(place));
         match file.read_up_to(ByteOffset(place), piece) {
             Ok(bytes) if !bytes.is_empty() => window.extend_from_slice(&bytes),
             Ok(_) => break,
@@ -112,6 +112,12 @@ fn window(file: &dyn ReadAt, at: u64, want: usize, defects: &mut DefectList) -> 
         }
     }
     (window, 0)
+}
+
+/// Bytes from `at` to the next multiple of the retry size, so that no good sector is lost.
+fn to_boundary(at: u64) -> usize {
+    let step = u64::try_from(RETRY_BYTES).unwrap_or(4096);
+    usize::try_from(step.saturating_sub(at.checked_rem(step).unwrap_or(0))).unwrap_or(RETRY_BYTES)
 }
 
 /// The value of the tag at `at`, where everything about it holds.

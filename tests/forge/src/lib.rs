@@ -2,6 +2,7 @@
 //! knows the truth it wrote. Shares no struct with the parsers under test, so that a shared
 //! misreading shows.
 
+pub mod corpus;
 pub mod damage;
-
+pub mod vm;
 pub mod vmdk;
