@@ -1,0 +1,392 @@
+//! Groups files to machines.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    os::unix::ffi::OsStrExt as _,
+};
+
+use super::{
+    chain::{Linker, snapshot_number},
+    disk::{MachineDisk, may_be_leaf},
+    facts::{SnapshotFacts, VmwareEncryption, VmxFacts},
+    file::{CatalogFile, Content, FileId},
+    index::Index,
+};
+use crate::{families::NameKind, finding::Finding, source::RelPath};
+
+/// Where a configuration can be had from, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConfigSource {
+    /// The `.vmx` or `.vmtx` itself.
+    Own(FileId),
+    /// A copy that VMware or somebody left: `.vmx~`.
+    Backup(FileId),
+    /// A snapshot's or suspended state's copy.
+    Checkpoint(FileId),
+    /// A log of VMware's, which repeats it.
+    Log(FileId),
+}
+
+impl ConfigSource {
+    /// The file.
+    #[must_use]
+    pub fn file(self) -> FileId {
+        match self {
+            Self::Own(id) | Self::Backup(id) | Self::Checkpoint(id) | Self::Log(id) => id,
+        }
+    }
+}
+
+/// A machine's configuration as found.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The `.vmx` or `.vmtx`, in whatever state.
+    pub own: Option<FileId>,
+    /// Files that hold the configuration, best first.
+    pub sources: Vec<ConfigSource>,
+}
+
+/// One machine.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Its display name, or the best stand-in.
+    pub name: String,
+    /// The source it lies in.
+    pub root: usize,
+    /// The folder of its configuration, or of its first disk.
+    pub folder: RelPath,
+    /// Its configuration.
+    pub config: Config,
+    /// Its disks.
+    pub disks: Vec<MachineDisk>,
+    /// Its snapshot list.
+    pub snapshots: Option<FileId>,
+    /// Its other small files: nvram, vmxf, logs, checkpoints.
+    pub companions: Vec<FileId>,
+    /// What is wrong with it as a whole.
+    pub findings: Vec<Finding>,
+}
+
+impl Machine {
+    /// The file that anchors it: its configuration, else its first disk file.
+    #[must_use]
+    pub fn anchor(&self) -> Option<FileId> {
+        self.config.own.or_else(|| {
+            let first = self.disks.first()?;
+            first.leaf.or_else(|| first.files().first().copied())
+        })
+    }
+
+    /// What its own configuration says, where it is whole enough to say anything.
+    #[must_use]
+    pub fn vmx<'a>(&self, index: &Index<'a>) -> Option<&'a VmxFacts> {
+        match &index.file(self.config.own?).content {
+            Content::Vmx(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// Its snapshot list as read.
+    #[must_use]
+    pub fn snapshot_facts<'a>(&self, index: &Index<'a>) -> Option<&'a SnapshotFacts> {
+        match &index.file(self.snapshots?).content {
+            Content::Snapshots(facts) => Some(facts),
+            _ => None,
+        }
+    }
+}
+
+/// All machines, sorted by source, folder and name, and the files that belong to them.
+#[must_use]
+pub fn assemble(index: &Index<'_>) -> (Vec<Machine>, HashSet<FileId>) {
+    let mut build =
+        Build { index, linker: Linker::new(index), claimed: HashSet::new(), machines: Vec::new() };
+    let configured: Vec<FileId> = index
+        .iter()
+        .filter(|(_, file)| matches!(file.name.kind, NameKind::Vmx | NameKind::Vmtx))
+        .map(|(id, _)| id)
+        .collect();
+    // A configuration inside VMware's own encryption names no disk that can be read.
+    let readable = |id: &FileId| match &index.file(*id).content {
+        Content::Vmx(facts) => facts.encryption != VmwareEncryption::Whole,
+        _ => false,
+    };
+    let (whole, broken): (Vec<_>, Vec<_>) = configured.into_iter().partition(readable);
+    // Machines that can tell their disks go first, so that a neighbour that cannot takes only
+    // what is left.
+    for id in whole {
+        build.add_configured(id);
+    }
+    for id in broken {
+        build.add_unreadable(id);
+    }
+    build.add_leftovers();
+    let Build { mut machines, claimed, .. } = build;
+    machines.sort_by(|a, b| {
+        let key = |m: &Machine| (m.root, m.folder.clone(), m.name.clone(), m.anchor());
+        key(a).cmp(&key(b))
+    });
+    (machines, claimed)
+}
+
+struct Build<'a, 'i> {
+    index: &'i Index<'a>,
+    linker: Linker<'i>,
+    claimed: HashSet<FileId>,
+    machines: Vec<Machine>,
+}
+
+/// `vm` of `vm.vmx`, `vm.vmx~`, `vm-Snapshot3.vmsn`.
+fn own_stem(file: &CatalogFile) -> Vec<u8> {
+    let name = file.stem();
+    let dot = name.iter().rposition(|byte| *byte == b'.').unwrap_or(name.len());
+    name.get(..dot).unwrap_or(name).to_ascii_lowercase()
+}
+
+/// The stem that all disks of one machine share: `vm` of `vm-000002.vmdk`, `vm_1-flat.vmdk`.
+fn machine_stem(file: &CatalogFile) -> Vec<u8> {
+    let name = file.stem().to_ascii_lowercase();
+    let mut stem = name.strip_suffix(b".vmdk").unwrap_or(&name);
+    for end in [&b"-flat"[..], b"-delta", b"-sesparse"] {
+        stem = stem.strip_suffix(end).unwrap_or(stem);
+    }
+    if let Some(cut) = stem.len().checked_sub(5)
+        && let Some((head, [b'-', b's' | b'f', digits @ ..])) = stem.split_at_checked(cut)
+        && digits.iter().all(u8::is_ascii_digit)
+    {
+        stem = head;
+    }
+    if let Some((base, _)) = snapshot_number(stem) {
+        stem = base;
+    }
+    // The second disk of `vm` is `vm_1`.
+    if let Some(at) = stem.iter().rposition(|byte| *byte == b'_')
+        && let Some((head, digits)) = stem.split_at_checked(at)
+        && (2..=3).contains(&digits.len())
+        && digits.get(1..).is_some_and(|d| d.iter().all(u8::is_ascii_digit))
+    {
+        stem = head;
+    }
+    stem.to_vec()
+}
+
+impl<'a> Build<'a, '_> {
+    /// The disks that the configuration `config` names.
+    fn configured(&mut self, config: FileId, facts: &VmxFacts) -> Vec<MachineDisk> {
+        let config = self.index.file(config);
+        let named = facts.disks.iter();
+        named
+            .map(|(node, name)| {
+                MachineDisk::from_config(&mut self.linker, self.index, config, node, name)
+            })
+            .collect()
+    }
+
+    fn add_configured(&mut self, id: FileId) {
+        let file = self.index.file(id);
+        let Content::Vmx(facts) = &file.content else { return };
+        let disks = self.configured(id, facts);
+        let name = facts.display_name.clone().unwrap_or_else(|| stem_text(file));
+        self.push(name, file.root, file.folder(), Some(id), disks);
+    }
+
+    fn add_unreadable(&mut self, id: FileId) {
+        let file = self.index.file(id);
+        let folder = file.folder();
+        let stem = own_stem(file);
+        let backup = self.backup(file.root, &folder, &stem);
+        let mut name = stem_text(file);
+        let disks = match backup {
+            Some((backup, facts)) => {
+                name = facts.display_name.clone().unwrap_or(name);
+                self.configured(backup, facts)
+            }
+            None => {
+                // Nothing tells its disks: those of its name, or all of a folder it has alone.
+                let alone = self
+                    .index
+                    .in_folder(file.root, &folder)
+                    .iter()
+                    .filter(|other| {
+                        let kind = self.index.file(**other).name.kind;
+                        matches!(kind, NameKind::Vmx | NameKind::Vmtx)
+                    })
+                    .count()
+                    == 1;
+                let leaves = self.leaves(file.root, &folder);
+                let ours = leaves
+                    .into_iter()
+                    .filter(|leaf| alone || machine_stem(self.index.file(*leaf)) == stem)
+                    .collect::<Vec<_>>();
+                self.disks(ours)
+            }
+        };
+        self.push(name, file.root, folder, Some(id), disks);
+    }
+
+    /// Folders whose disks no configuration claims: a machine each, or one for each disk name.
+    fn add_leftovers(&mut self) {
+        let places: Vec<(usize, RelPath)> =
+            self.index.folders().into_iter().map(|(place, _)| place.clone()).collect();
+        for (root, folder) in places {
+            let has_vmx =
+                self.index.in_folder(root, &folder).iter().any(|id| {
+                    matches!(self.index.file(*id).name.kind, NameKind::Vmx | NameKind::Vmtx)
+                });
+            if has_vmx {
+                // Whatever is left beside a configuration that does not name it is an orphan.
+                continue;
+            }
+            let mut groups: BTreeMap<Vec<u8>, Vec<FileId>> = BTreeMap::new();
+            for leaf in self.leaves(root, &folder) {
+                groups.entry(machine_stem(self.index.file(leaf))).or_default().push(leaf);
+            }
+            for (stem, leaves) in groups {
+                let backup = self.backup(root, &folder, &stem);
+                let (name, disks) = match backup {
+                    Some((id, facts)) => (facts.display_name.clone(), self.configured(id, facts)),
+                    None => (None, self.disks(leaves)),
+                };
+                let name = name.unwrap_or_else(|| String::from_utf8_lossy(&stem).into_owned());
+                self.push(name, root, folder.clone(), None, disks);
+            }
+        }
+    }
+
+    fn disks(&mut self, leaves: Vec<FileId>) -> Vec<MachineDisk> {
+        leaves
+            .into_iter()
+            .map(|leaf| MachineDisk::from_leaf(&mut self.linker, self.index, leaf))
+            .collect()
+    }
+
+    /// A readable copy of the configuration of that stem.
+    fn backup(&self, root: usize, folder: &RelPath, stem: &[u8]) -> Option<(FileId, &'a VmxFacts)> {
+        self.index.in_folder(root, folder).iter().find_map(|id| {
+            let file = self.index.file(*id);
+            match &file.content {
+                Content::Vmx(facts)
+                    if file.name.kind == NameKind::VmxBackup
+                        && (own_stem(file) == stem || file.stem().starts_with(stem)) =>
+                {
+                    Some((*id, &**facts))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// Disk heads of a folder that nobody claims and that no other disk of it stands on.
+    fn leaves(&mut self, root: usize, folder: &RelPath) -> Vec<FileId> {
+        let heads: Vec<FileId> = self
+            .index
+            .in_folder(root, folder)
+            .iter()
+            .copied()
+            .filter(|id| !self.claimed.contains(id) && may_be_leaf(self.index.file(*id)))
+            .collect();
+        let mut below = HashSet::new();
+        let mut by_disk = Vec::new();
+        for head in heads {
+            let disk = MachineDisk::from_leaf(&mut self.linker, self.index, head);
+            let parts = disk.files();
+            below.extend(parts.into_iter().filter(|part| *part != head));
+            by_disk.push(head);
+        }
+        let leaves: Vec<FileId> =
+            by_disk.iter().copied().filter(|head| !below.contains(head)).collect();
+        // Disks that stand on each other in a circle have no leaf; all of them are shown.
+        if leaves.is_empty() { by_disk } else { leaves }
+    }
+
+    fn push(
+        &mut self,
+        name: String,
+        root: usize,
+        folder: RelPath,
+        own: Option<FileId>,
+        disks: Vec<MachineDisk>,
+    ) {
+        self.claimed.extend(disks.iter().flat_map(MachineDisk::files));
+        self.claimed.extend(own);
+        let anchor_stem = own
+            .map(|id| own_stem(self.index.file(id)))
+            .or_else(|| Some(machine_stem(self.index.file(disks.first()?.leaf?))))
+            .unwrap_or_default();
+        let alone = self.machines_in(root, &folder) <= 1;
+        let mut sources = Vec::new();
+        if let Some(id) = own
+            && matches!(self.index.file(id).content, Content::Vmx(_))
+        {
+            sources.push(ConfigSource::Own(id));
+        }
+        let mut snapshots = None;
+        let mut companions = Vec::new();
+        for id in self.index.in_folder(root, &folder) {
+            let file = self.index.file(*id);
+            let ours = alone || own_stem(file).starts_with(&anchor_stem);
+            match (&file.content, file.name.kind) {
+                (_, NameKind::Other | NameKind::Vmx | NameKind::Vmtx) => continue,
+                (Content::Vmx(facts), NameKind::VmxBackup) if ours && facts.whole => {
+                    sources.push(ConfigSource::Backup(*id));
+                }
+                (Content::Checkpoint(facts), _) if ours && facts.has_configuration => {
+                    sources.push(ConfigSource::Checkpoint(*id));
+                }
+                (Content::Log, _) if ours => sources.push(ConfigSource::Log(*id)),
+                (_, NameKind::Vmsd) if ours && snapshots.is_none() => snapshots = Some(*id),
+                (
+                    _,
+                    NameKind::Nvram
+                    | NameKind::Vmxf
+                    | NameKind::Log
+                    | NameKind::Vmsn
+                    | NameKind::Vmss
+                    | NameKind::VmxBackup
+                    | NameKind::Vmem
+                    | NameKind::ChangeTracking
+                    | NameKind::Vswp
+                    | NameKind::Lock
+                    | NameKind::OtherVmware
+                    | NameKind::Vmsd,
+                ) if ours => {}
+                _ => continue,
+            }
+            self.claimed.insert(*id);
+            companions.push(*id);
+        }
+        sources.sort();
+        let findings = Vec::new();
+        let config = Config { own, sources };
+        self.machines.push(Machine {
+            name,
+            root,
+            folder,
+            config,
+            disks,
+            snapshots,
+            companions,
+            findings,
+        });
+    }
+
+    /// How many configurations lie in a folder.
+    fn machines_in(&self, root: usize, folder: &RelPath) -> usize {
+        self.index
+            .in_folder(root, folder)
+            .iter()
+            .filter(|id| matches!(self.index.file(**id).name.kind, NameKind::Vmx | NameKind::Vmtx))
+            .count()
+    }
+}
+
+fn stem_text(file: &CatalogFile) -> String {
+    let stem = file.stem();
+    let dot = stem.iter().rposition(|byte| *byte == b'.').unwrap_or(stem.len());
+    let text = String::from_utf8_lossy(stem.get(..dot).unwrap_or(stem)).into_owned();
+    if text.is_empty() {
+        String::from_utf8_lossy(file.folder().file_name().as_bytes()).into_owned()
+    } else {
+        text
+    }
+}

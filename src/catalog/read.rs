@@ -1,0 +1,297 @@
+//! Reads one file just far enough to know what it is.
+
+use std::os::unix::ffi::OsStrExt as _;
+
+use vmglean_formats::{
+    ByteOffset, Checked, Defect, FormatError, ReadAt as _,
+    detect::{DETECT_BYTES, FileKind, detect},
+    vmdk::{OpenedExtent, descriptor::looks_like_descriptor, open_descriptor, open_extent},
+    vmsd::Vmsd,
+    vmx::Vmx,
+};
+
+use super::{
+    facts::{DescriptorFacts, SnapshotFacts, VmxFacts},
+    file::{CatalogFile, Content},
+};
+use crate::{
+    families::{Families, NameKind, split_suffix},
+    finding::{Finding, Weight},
+    source::{EvidenceRoot, Found, FoundKind, OpenError, SourceFile},
+};
+
+/// Configurations and snapshot lists longer than this are not read whole; real ones stay far
+/// below (the longest of 40 seen has 14 KiB).
+const TEXT_LIMIT: usize = 4 << 20;
+/// Files of no VMware name up to this size may be notes.
+pub(super) const NOTE_LIMIT: u64 = 256 << 10;
+/// Defects of one file that become findings of their own; the rest is counted.
+const DEFECTS_SHOWN: usize = 5;
+
+/// Reads `found` below source number `root_index`.
+#[must_use]
+pub fn read_file(
+    root: &EvidenceRoot,
+    root_index: usize,
+    found: &Found,
+    families: &Families,
+) -> CatalogFile {
+    let name = split_suffix(found.path.file_name().as_bytes(), families);
+    let mut file = CatalogFile {
+        root: root_index,
+        shown: root.display(&found.path),
+        path: found.path.clone(),
+        size_bytes: 0,
+        mtime_ns: 0,
+        name,
+        content: Content::Other,
+        findings: Vec::new(),
+    };
+    let opened = match found.kind {
+        FoundKind::File => root.open_listed(&found.path),
+        FoundKind::Symlink | FoundKind::Special => root.open_file(&found.path),
+    };
+    match opened {
+        Ok(source) => {
+            file.size_bytes = source.stamp().len_bytes;
+            file.mtime_ns = source.stamp().mtime_ns;
+            match classify(&source, &mut file) {
+                Ok(content) => file.content = content,
+                Err(error) => unreadable(&mut file, &chain(&error)),
+            }
+        }
+        Err(error) => refused(&mut file, &error),
+    }
+    file
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
+fn unreadable(file: &mut CatalogFile, why: &str) {
+    file.content = Content::Refused;
+    let next = "read it from another copy, or image the disk it lies on first";
+    push(file, "file.unreadable", Weight::Unreadable, why.to_owned(), Some(next));
+}
+
+fn refused(file: &mut CatalogFile, error: &OpenError) {
+    file.content = Content::Refused;
+    let ours = file.name.kind != NameKind::Other;
+    let (code, weight, next) = match error {
+        OpenError::Symlink => (
+            "file.symlink",
+            if ours { Weight::Damage } else { Weight::Note },
+            Some("name the place it leads to as a source of its own if it belongs to the evidence"),
+        ),
+        OpenError::Special(_) => {
+            ("file.special", if ours { Weight::Damage } else { Weight::Note }, None)
+        }
+        OpenError::NotFound => ("file.vanished", Weight::Unreadable, None),
+        OpenError::Io(_) => {
+            ("file.unreadable", Weight::Unreadable, Some("run with the right to read it"))
+        }
+    };
+    push(file, code, weight, format!("not opened: {error}"), next);
+}
+
+fn push(file: &mut CatalogFile, code: &str, weight: Weight, what: String, next: Option<&str>) {
+    file.findings.push(Finding {
+        code: code.to_owned(),
+        weight,
+        path: file.shown.to_string_lossy().into_owned(),
+        offset_bytes: None,
+        what,
+        next: next.map(str::to_owned),
+    });
+}
+
+fn push_defects(file: &mut CatalogFile, defects: &[Defect]) {
+    for defect in defects.iter().take(DEFECTS_SHOWN) {
+        file.findings.push(Finding {
+            code: "file.defect".to_owned(),
+            weight: Weight::Damage,
+            path: file.shown.to_string_lossy().into_owned(),
+            offset_bytes: Some(defect.at.0),
+            what: defect.to_string(),
+            next: None,
+        });
+    }
+    if defects.len() > DEFECTS_SHOWN {
+        let more = defects.len() - DEFECTS_SHOWN;
+        let next = "vmglean inspect lists them all";
+        push(file, "file.defect", Weight::Damage, format!("{more} more defects"), Some(next));
+    }
+}
+
+fn classify(source: &SourceFile, file: &mut CatalogFile) -> Result<Content, FormatError> {
+    if file.size_bytes == 0 {
+        return Ok(Content::Empty);
+    }
+    Ok(match file.name.kind {
+        NameKind::Vmdk
+        | NameKind::Delta
+        | NameKind::SeSparse
+        | NameKind::SparseExtent
+        | NameKind::ChangeTracking => disk_file(source, file)?,
+        NameKind::Flat | NameKind::RawDeviceMap => Content::Flat,
+        NameKind::Vmx | NameKind::VmxBackup | NameKind::Vmtx => configuration(source, file)?,
+        NameKind::Vmsd => {
+            let Checked { value, defects } = Vmsd::parse(&text(source)?);
+            if !defects.is_empty() && value.snapshots.is_empty() {
+                return Ok(unfit("a snapshot list", &defects));
+            }
+            push_defects(file, &defects);
+            Content::Snapshots(SnapshotFacts::new(&value, defects))
+        }
+        NameKind::Vmsn | NameKind::Vmss => promised(source, "a checkpoint", FileKind::Checkpoint)?,
+        NameKind::Nvram => promised(source, "firmware memory", FileKind::Nvram)?,
+        NameKind::Vmxf => promised(source, "a .vmxf", FileKind::Vmxf)?,
+        NameKind::Log => promised(source, "a log", FileKind::VmwareLog)?,
+        NameKind::Export => {
+            let head = source.read_up_to(ByteOffset(0), DETECT_BYTES)?;
+            detect(&head).map_or(Content::Other, |found| Content::Known(found.kind))
+        }
+        NameKind::Vmem | NameKind::Vswp | NameKind::Media => Content::Raw,
+        NameKind::Lock | NameKind::OtherVmware => Content::Other,
+        NameKind::Other => stranger(source, file)?,
+    })
+}
+
+/// A file whose name VMware did not give: a note, or a disk whose name was replaced whole.
+fn stranger(source: &SourceFile, file: &mut CatalogFile) -> Result<Content, FormatError> {
+    if file.size_bytes <= NOTE_LIMIT {
+        return Ok(Content::Small);
+    }
+    let head = source.read_up_to(ByteOffset(0), DETECT_BYTES)?;
+    let disk = detect(&head).is_some_and(|found| {
+        matches!(found.kind, FileKind::VmdkSparse | FileKind::VmdkCowd | FileKind::VmdkSeSparse)
+    });
+    if disk { disk_file(source, file) } else { Ok(Content::Other) }
+}
+
+fn text(source: &SourceFile) -> Result<Vec<u8>, FormatError> {
+    Ok(source.read_up_to(ByteOffset(0), TEXT_LIMIT)?)
+}
+
+fn unfit(promised: &'static str, defects: &[Defect]) -> Content {
+    let why = defects.first().map_or_else(
+        || "nothing in it is understood".to_owned(),
+        |first| match defects.len() {
+            1 => first.to_string(),
+            n => format!("{first} (and {} more)", n - 1),
+        },
+    );
+    Content::Unfit { promised, why }
+}
+
+fn promised(
+    source: &SourceFile,
+    promised: &'static str,
+    kind: FileKind,
+) -> Result<Content, FormatError> {
+    let head = source.read_up_to(ByteOffset(0), DETECT_BYTES)?;
+    Ok(match detect(&head) {
+        Some(found) if found.kind == kind && kind == FileKind::VmwareLog => Content::Log,
+        Some(found) if found.kind == kind && kind == FileKind::Checkpoint => {
+            Content::Checkpoint(super::facts::CheckpointFacts::read(source))
+        }
+        // VMware encrypts these small files of an encrypted machine in a container of its own.
+        Some(found) if found.kind == kind || found.kind == FileKind::EncryptedContainer => {
+            Content::Known(found.kind)
+        }
+        Some(found) => Content::Unfit {
+            promised,
+            why: format!("its first bytes are those of {:?}", found.kind),
+        },
+        None => Content::Unfit { promised, why: "its first bytes are of no known kind".to_owned() },
+    })
+}
+
+fn configuration(source: &SourceFile, file: &mut CatalogFile) -> Result<Content, FormatError> {
+    let head = source.read_up_to(ByteOffset(0), 16)?;
+    if let Some(found) = detect(&head)
+        && found.kind == FileKind::EncryptedContainer
+    {
+        return Ok(Content::Known(found.kind));
+    }
+    let Checked { value, defects } = Vmx::parse(&text(source)?);
+    let facts = VmxFacts::new(&value, defects);
+    let says_nothing = facts.display_name.is_none()
+        && facts.disks.is_empty()
+        && value.hardware_version.is_none()
+        && facts.encryption == super::facts::VmwareEncryption::None;
+    if says_nothing {
+        return Ok(unfit("a configuration", &facts.defects));
+    }
+    push_defects(file, &facts.defects);
+    Ok(Content::Vmx(Box::new(facts)))
+}
+
+fn disk_file(source: &SourceFile, file: &mut CatalogFile) -> Result<Content, FormatError> {
+    let head = source.read_up_to(ByteOffset(0), DETECT_BYTES)?;
+    let kind = detect(&head).map(|found| found.kind);
+    if kind == Some(FileKind::VmdkDescriptor) || looks_like_descriptor(&head) {
+        let Checked { value, defects } = open_descriptor(source)?;
+        push_defects(file, &defects);
+        return Ok(Content::Descriptor(Box::new(DescriptorFacts::new(&value, defects))));
+    }
+    match kind {
+        Some(FileKind::VmdkSparse | FileKind::VmdkCowd | FileKind::VmdkSeSparse) => {
+            sparse(source, file)
+        }
+        Some(FileKind::ChangeTracking) => Ok(Content::ChangeTracking),
+        Some(FileKind::EncryptedContainer) => Ok(Content::Known(FileKind::EncryptedContainer)),
+        other => Ok(lost_disk_head(file, other)),
+    }
+}
+
+/// A disk's file whose first bytes are no VMDK's.
+fn lost_disk_head(file: &CatalogFile, other: Option<FileKind>) -> Content {
+    let promised = match file.name.kind {
+        NameKind::Delta => "a vmfsSparse delta",
+        NameKind::SeSparse => "a seSparse delta",
+        NameKind::SparseExtent => "a sparse extent",
+        NameKind::ChangeTracking => "change tracking",
+        // Descriptors are small texts; anything longer under this name is a disk of its own.
+        _ if file.size_bytes <= 64 << 10 => "a descriptor",
+        _ => "a disk",
+    };
+    let why = match other {
+        Some(kind) => format!("its first bytes are those of {kind:?}"),
+        None => "its first bytes are of no known kind".to_owned(),
+    };
+    Content::Unfit { promised, why }
+}
+
+fn sparse(source: &SourceFile, file: &mut CatalogFile) -> Result<Content, FormatError> {
+    match open_extent(source) {
+        Ok(Checked { value, defects }) => {
+            push_defects(file, &defects);
+            let OpenedExtent { format, capacity, embedded_descriptor, .. } = value;
+            let embedded = embedded_descriptor.map(|Checked { value, defects }| {
+                push_defects(file, &defects);
+                Box::new(DescriptorFacts::new(&value, defects))
+            });
+            let capacity_bytes = capacity.to_bytes().map(|bytes| bytes.0);
+            Ok(Content::Sparse { format, capacity_bytes, embedded })
+        }
+        Err(FormatError::Damaged(defect)) => {
+            let fit = lost_disk_head(file, None);
+            let Content::Unfit { promised, .. } = fit else { return Ok(fit) };
+            Ok(Content::Unfit { promised, why: defect.to_string() })
+        }
+        Err(FormatError::Unsupported { structure, feature, at }) => {
+            let why = format!("{structure} at {at} uses {feature}");
+            Ok(Content::Unfit { promised: "a supported disk", why })
+        }
+        Err(error @ FormatError::Medium { .. }) => Err(error),
+    }
+}
