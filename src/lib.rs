@@ -3,6 +3,7 @@
 //! Data flows one way: [`source`] → [`catalog`] → [`triage`] → report; [`sweep`] drives them
 //! for a whole datastore and the [`commands`] are thin.
 
+pub mod catalog;
 pub mod cli;
 pub mod commands;
 pub mod disk;
@@ -12,5 +13,6 @@ pub mod interrupt;
 pub mod outcome;
 pub mod report;
 pub mod source;
+pub mod sweep;
 pub mod triage;
 pub mod ui;

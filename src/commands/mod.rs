@@ -11,6 +11,7 @@ use crate::{
     cli::{Cli, Command},
     interrupt::Interrupt,
     outcome::Outcome,
+    ui::{self, Ui, UiOptions},
 };
 
 pub use output::{Refusal, check_output, write_whole};
@@ -24,8 +25,9 @@ pub struct Usage(pub String);
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     let stop = Interrupt::listen().unwrap_or_default();
+    let ui = Ui::new(UiOptions::from(&cli.global));
     let done = match cli.command {
-        Command::Sweep(args) => sweep::run(&args, &cli.global, &stop),
+        Command::Sweep(args) => sweep::run(&args, &cli.global, &ui, &stop),
         Command::Completions(args) => manual::completions(args),
         Command::Man => manual::man(),
     };
@@ -33,12 +35,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(outcome) => stop.exit_code().map_or_else(|| outcome.into(), ExitCode::from),
         Err(error) => {
             // A reader that went away (`| head`) is no error of ours.
-            if let Some(io) = error.downcast_ref::<std::io::Error>()
-                && io.kind() == std::io::ErrorKind::BrokenPipe
-            {
+            if ui::ends_quietly(error.as_ref()) {
                 return ExitCode::SUCCESS;
             }
-            crate::ui::error(&format!("{error:#}"));
+            ui.error(format!("{error:#}"));
             if error.is::<Usage>() {
                 ExitCode::from(2)
             } else if error.is::<Refusal>() {

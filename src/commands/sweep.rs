@@ -2,10 +2,20 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use super::{Usage, check_output, write_whole};
 use crate::{
     cli::{Format, Global, parse_duration},
+    families::Families,
     interrupt::Interrupt,
     outcome::Outcome,
+    report::{
+        self,
+        record::{RecordPath, RunInfo},
+        text::{TextOptions, write_sweep},
+    },
+    sweep::{SweepOptions, Swept, sweep},
+    triage::quick::QuickOptions,
+    ui::Ui,
 };
 
 /// Arguments of `sweep`.
@@ -53,7 +63,65 @@ pub struct Args {
 ///
 /// # Errors
 /// When nothing can be delivered, or a rule forbids the output.
-pub fn run(args: &Args, global: &Global, stop: &Interrupt) -> anyhow::Result<Outcome> {
-    let _ = (args, global, stop);
-    Ok(Outcome::Clean)
+pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::Result<Outcome> {
+    let started = jiff::Timestamp::now();
+    if args.samples == 0 {
+        return Err(Usage("--samples needs at least 1".to_owned()).into());
+    }
+    let guarded: Vec<PathBuf> = args.sources.iter().chain(&args.allow).cloned().collect();
+    if let Some(html) = &args.html {
+        check_output(html, &guarded, args.overwrite)?;
+    }
+    if let Some(state) = &args.state {
+        // An older state of the same sweep is what the flag is for.
+        check_output(state, &guarded, true)?;
+    }
+    let families = match &args.families {
+        Some(file) => Families::with_file(file),
+        None => Families::built_in(),
+    }
+    .map_err(|error| Usage(error.to_string()))?;
+    let options = SweepOptions {
+        threads: global.threads(),
+        access: global.io.into(),
+        quick: QuickOptions { samples: args.samples, full: args.full, ..QuickOptions::default() },
+        budget: args.budget,
+        state: args.state.clone(),
+        allow: args.allow.clone(),
+    };
+    let progress = ui.progress("sweeping", None);
+    let swept = sweep(&args.sources, &options, &families, &stop.flag(), &progress);
+    progress.finish();
+    let Swept { mut record, read_bytes, outcome } = swept?;
+    if !args.reproducible {
+        record.run = Some(RunInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            arguments: std::env::args_os().map(PathBuf::from).map(RecordPath::from).collect(),
+            started: second(started),
+            finished: second(jiff::Timestamp::now()),
+            read_bytes,
+            input_sha256: Vec::new(),
+        });
+    }
+    if let Some(html) = &args.html {
+        let mut page = Vec::new();
+        report::html::write_sweep(&mut page, &record, &Default::default())?;
+        write_whole(html, &page, args.overwrite)?;
+        ui.message(format!("wrote {}", html.display()));
+    }
+    let mut out = ui.stdout();
+    if args.format.json {
+        report::json::write_document(&mut out, &record)?;
+    } else if args.format.jsonl {
+        report::json::write_lines(&mut out, &record)?;
+    } else {
+        let options = TextOptions { columns: ui.columns(), all: args.all };
+        write_sweep(&mut out, &record, options)?;
+    }
+    Ok(outcome)
+}
+
+/// Seconds are as fine as anybody needs, and sort as text.
+fn second(time: jiff::Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

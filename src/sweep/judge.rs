@@ -1,0 +1,397 @@
+//! Judges notes, small files and disks of a gathered datastore, on all threads.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Mutex, PoisonError, atomic::Ordering},
+};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use vmglean_formats::{ByteOffset, ReadAt as _, vmdk::ExtentFormat};
+
+use super::{
+    Job, StateError,
+    gather::Gathered,
+    state::State,
+    structure::{Tables, walk_tables},
+};
+use crate::{
+    catalog::{CatalogFile, Content, FileId, Index, Machine, Orphan, VmwareEncryption},
+    families::{FamilyHint, NameKind},
+    source::{RelPath, SourceFile},
+    triage::{
+        footer::EndSample,
+        notes::{MAX_NOTE_BYTES, RansomNote, judge_note, may_be_note},
+        quick::{
+            DiskContext, DiskJudgement, ExtentKind, SmallContext, SmallJudgement, SmallState,
+            judge_disk, judge_small,
+        },
+    },
+    ui::Progress,
+};
+
+/// Files up to this size are judged whole.
+const SMALL_BYTES: u64 = 16 << 20;
+
+/// One file judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Judged {
+    /// A disk's file, from samples or whole.
+    Disk(Box<DiskFileJudgement>),
+    /// A small file, whole.
+    Small(SmallJudgement),
+    /// It could not be opened any more.
+    Gone(String),
+}
+
+/// A disk's file judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct DiskFileJudgement {
+    /// Content.
+    pub(super) content: DiskJudgement,
+    /// Tables of a sparse extent.
+    pub(super) tables: Option<Tables>,
+    /// Both ends, for marks that all victims share.
+    pub(super) head: Vec<u8>,
+    /// See `head`.
+    pub(super) tail: Vec<u8>,
+}
+
+impl DiskFileJudgement {
+    pub(super) fn ends(&self) -> EndSample {
+        EndSample { head: self.head.clone(), tail: self.tail.clone() }
+    }
+}
+
+/// Everything judged.
+#[derive(Debug, Default)]
+pub(super) struct Judgements {
+    pub(super) files: HashMap<FileId, Judged>,
+    pub(super) notes: Vec<(FileId, RansomNote)>,
+    /// Disk files left out when time was up.
+    pub(super) left_out: usize,
+    /// Judgements that could not be kept in the state file.
+    pub(super) state_error: Option<String>,
+}
+
+impl Judgements {
+    pub(super) fn disk(&self, id: FileId) -> Option<&DiskFileJudgement> {
+        match self.files.get(&id)? {
+            Judged::Disk(judged) => Some(judged),
+            Judged::Small(_) | Judged::Gone(_) => None,
+        }
+    }
+
+    pub(super) fn small(&self, id: FileId) -> Option<&SmallJudgement> {
+        match self.files.get(&id)? {
+            Judged::Small(judged) => Some(judged),
+            Judged::Disk(_) | Judged::Gone(_) => None,
+        }
+    }
+}
+
+/// Whether a file's bytes are a disk's, so that it is sampled.
+pub(super) fn holds_disk_data(file: &CatalogFile) -> bool {
+    match &file.content {
+        Content::Flat => file.name.kind == NameKind::Flat,
+        Content::Sparse { .. } => true,
+        Content::Unfit { .. } => match file.name.kind {
+            NameKind::Delta | NameKind::SeSparse | NameKind::SparseExtent | NameKind::Flat => true,
+            NameKind::Vmdk => file.size_bytes > 64 << 10,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+fn extent_kind(file: &CatalogFile) -> ExtentKind {
+    match (&file.content, file.name.kind) {
+        (Content::Sparse { format, .. }, _) => match format {
+            ExtentFormat::HostedSparse => ExtentKind::Sparse,
+            ExtentFormat::StreamOptimized => ExtentKind::Stream,
+            ExtentFormat::Cowd => ExtentKind::Cowd,
+            ExtentFormat::SeSparse => ExtentKind::SeSparse,
+        },
+        (_, NameKind::Flat) => ExtentKind::Flat,
+        (_, NameKind::Delta) => ExtentKind::Cowd,
+        (_, NameKind::SeSparse) => ExtentKind::SeSparse,
+        (_, NameKind::SparseExtent | NameKind::Vmdk) => ExtentKind::Sparse,
+        _ => ExtentKind::Other,
+    }
+}
+
+/// What is known of files before they are judged.
+struct Background {
+    /// Families of the notes of each folder that holds one.
+    notes: HashMap<(usize, RelPath), Vec<FamilyHint>>,
+    /// Length by the descriptor's extent line.
+    expected: HashMap<FileId, u64>,
+    /// Legitimate encryption announced for a file.
+    announced: HashMap<FileId, String>,
+    /// Small files of the same machine judged encrypted.
+    siblings: HashMap<FileId, u32>,
+}
+
+impl Background {
+    /// Families of the nearest note at or above the file's folder.
+    fn note_for(&self, file: &CatalogFile) -> Option<&Vec<FamilyHint>> {
+        let mut folder = file.folder();
+        loop {
+            if let Some(families) = self.notes.get(&(file.root, folder.clone())) {
+                return Some(families);
+            }
+            if folder == RelPath::default() {
+                return None;
+            }
+            folder = folder.folder();
+        }
+    }
+}
+
+pub(super) fn judge(
+    gathered: &Gathered,
+    index: &Index<'_>,
+    machines: &[Machine],
+    orphans: &[Orphan],
+    job: &Job<'_>,
+    progress: &Progress,
+) -> Result<Judgements, StateError> {
+    let state = match &job.options.state {
+        Some(path) => State::open(path, &made_by(job))?,
+        None => State::none(),
+    };
+    let mut judged = Judgements { notes: notes(gathered, index, job), ..Judgements::default() };
+    let mut background = Background {
+        notes: HashMap::new(),
+        expected: HashMap::new(),
+        announced: HashMap::new(),
+        siblings: HashMap::new(),
+    };
+    for (id, note) in &judged.notes {
+        let file = index.file(*id);
+        let families = background.notes.entry((file.root, file.folder())).or_default();
+        families.extend(note.families.iter().cloned());
+    }
+    announce(index, machines, &mut background);
+
+    let small: Vec<FileId> =
+        index.iter().filter(|(_, file)| is_judged_whole(file)).map(|(id, _)| id).collect();
+    let small: Vec<(FileId, Judged)> = small
+        .par_iter()
+        .map(|id| (*id, judge_one_small(gathered, index, *id, &background, job)))
+        .collect();
+    let mut hit: HashMap<(usize, RelPath), u32> = HashMap::new();
+    for (id, judgement) in &small {
+        if matches!(judgement, Judged::Small(s) if s.state == SmallState::Encrypted) {
+            let file = index.file(*id);
+            *hit.entry((file.root, file.folder())).or_default() += 1;
+        }
+    }
+    for machine in machines {
+        let hit = hit.get(&(machine.root, machine.folder.clone())).copied().unwrap_or(0);
+        for file in machine.disks.iter().flat_map(|disk| disk.files()) {
+            background.siblings.insert(file, hit);
+        }
+    }
+    judged.files.extend(small);
+
+    let mut disks: Vec<FileId> = machines
+        .iter()
+        .flat_map(|machine| machine.disks.iter().flat_map(|disk| disk.files()))
+        .chain(orphans.iter().map(|orphan| orphan.file))
+        .filter(|id| holds_disk_data(index.file(*id)))
+        .collect();
+    disks.sort_unstable();
+    disks.dedup();
+    progress.set_what("measuring disks");
+    let planned = |id: &FileId| planned_bytes(index.file(*id), job);
+    progress.set_total(disks.iter().map(planned).sum());
+    let state_error: Mutex<Option<io::Error>> = Mutex::new(None);
+    let results: Vec<Option<(FileId, Judged)>> = disks
+        .par_iter()
+        .with_max_len(1)
+        .map(|id| {
+            let file = index.file(*id);
+            let context = context(*id, file, &background);
+            let key = key(file, &context);
+            if let Some(known) = state.get(&key) {
+                progress.add(planned(id));
+                return Some((*id, known.clone()));
+            }
+            if job.is_over() {
+                return None;
+            }
+            progress.set_what(&file.shown.to_string_lossy());
+            let result = judge_one_disk(gathered, file, &context, job)?;
+            if let Err(error) = state.put(&key, &result) {
+                *state_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+            progress.add(planned(id));
+            Some((*id, result))
+        })
+        .collect();
+    judged.left_out = results.iter().filter(|result| result.is_none()).count();
+    judged.files.extend(results.into_iter().flatten());
+    let kept = state.sync();
+    let failed = state_error.into_inner().unwrap_or_else(PoisonError::into_inner);
+    judged.state_error = failed.or(kept.err()).map(|error| error.to_string());
+    Ok(judged)
+}
+
+/// What must be equal for judgements of an earlier run to hold.
+fn made_by(job: &Job<'_>) -> String {
+    let quick = &job.options.quick;
+    let families = blake3::hash(format!("{:?}", job.families.all()).as_bytes()).to_hex();
+    format!(
+        "vmglean {} with {} samples of {} bytes{}, families {}",
+        env!("CARGO_PKG_VERSION"),
+        quick.samples,
+        quick.sample_bytes,
+        if quick.full { ", full" } else { "" },
+        &families[..16],
+    )
+}
+
+fn key(file: &CatalogFile, context: &DiskContext) -> String {
+    let mut hash = blake3::Hasher::new();
+    hash.update(file.shown.as_os_str().as_encoded_bytes());
+    let facts = format!("\0{}\0{}\0{context:?}", file.size_bytes, file.mtime_ns);
+    hash.update(facts.as_bytes());
+    hash.finalize().to_hex().to_string()
+}
+
+fn planned_bytes(file: &CatalogFile, job: &Job<'_>) -> u64 {
+    let quick = &job.options.quick;
+    if quick.full {
+        return file.size_bytes;
+    }
+    file.size_bytes.min(u64::from(quick.samples).saturating_mul(u64::from(quick.sample_bytes)))
+}
+
+fn open(gathered: &Gathered, file: &CatalogFile) -> Result<SourceFile, String> {
+    let source = gathered.sources.get(file.root).ok_or("its source is not open")?;
+    source.root.open_file(&file.path).map_err(|error| error.to_string())
+}
+
+fn notes(gathered: &Gathered, index: &Index<'_>, job: &Job<'_>) -> Vec<(FileId, RansomNote)> {
+    let candidates: Vec<(FileId, &CatalogFile)> = index
+        .iter()
+        .filter(|(_, file)| {
+            matches!(file.content, Content::Small)
+                && file.size_bytes <= MAX_NOTE_BYTES
+                && may_be_note(
+                    file.path.file_name().as_encoded_bytes(),
+                    file.size_bytes,
+                    job.families,
+                )
+        })
+        .collect();
+    candidates
+        .par_iter()
+        .filter_map(|(id, file)| {
+            let source = open(gathered, file).ok()?;
+            let limit = usize::try_from(MAX_NOTE_BYTES).unwrap_or(usize::MAX);
+            let bytes = source.read_up_to(ByteOffset(0), limit).ok()?;
+            job.read_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            let name = file.path.file_name().as_encoded_bytes();
+            judge_note(name, &bytes, job.families).map(|note| (*id, note))
+        })
+        .collect()
+}
+
+fn announce(index: &Index<'_>, machines: &[Machine], background: &mut Background) {
+    for machine in machines {
+        let whole = machine.vmx(index).is_some_and(|vmx| vmx.encryption == VmwareEncryption::Whole);
+        for disk in &machine.disks {
+            for link in &disk.chain {
+                let extents = link.extents.iter();
+                for (id, length) in extents.filter_map(|e| Some((e.file?, e.length_bytes))) {
+                    if index.file(id).name.kind == NameKind::Flat
+                        && let Some(length) = length
+                        && link.described
+                    {
+                        background.expected.insert(id, length);
+                    }
+                    if link.vmware_encrypted || whole {
+                        let by = if whole { "its configuration" } else { "its descriptor" };
+                        background.announced.insert(id, format!("VMware encryption, by {by}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn is_judged_whole(file: &CatalogFile) -> bool {
+    if file.size_bytes > SMALL_BYTES || holds_disk_data(file) {
+        return false;
+    }
+    match &file.content {
+        Content::Unfit { .. } => true,
+        Content::Vmx(facts) => !facts.whole,
+        Content::Descriptor(facts) => !facts.defects.is_empty(),
+        _ => false,
+    }
+}
+
+fn judge_one_small(
+    gathered: &Gathered,
+    index: &Index<'_>,
+    id: FileId,
+    background: &Background,
+    job: &Job<'_>,
+) -> Judged {
+    let file = index.file(id);
+    let source = match open(gathered, file) {
+        Ok(source) => source,
+        Err(why) => return Judged::Gone(why),
+    };
+    let context = SmallContext {
+        kind: file.name.kind,
+        suffixes: file.name.suffixes.clone(),
+        note_in_folder: background.note_for(file).is_some(),
+    };
+    job.read_bytes.fetch_add(file.size_bytes, Ordering::Relaxed);
+    Judged::Small(judge_small(&source, &context))
+}
+
+fn context(id: FileId, file: &CatalogFile, background: &Background) -> DiskContext {
+    let note = background.note_for(file);
+    DiskContext {
+        path: file.shown.to_string_lossy().into_owned(),
+        kind: extent_kind(file),
+        expected_bytes: background.expected.get(&id).copied(),
+        suffixes: file.name.suffixes.clone(),
+        note_families: note.cloned().unwrap_or_default(),
+        note_in_folder: note.is_some(),
+        legit_encryption: background.announced.get(&id).cloned(),
+        siblings_hit: background.siblings.get(&id).copied().unwrap_or(0),
+    }
+}
+
+/// `None` when time ran out on the way.
+fn judge_one_disk(
+    gathered: &Gathered,
+    file: &CatalogFile,
+    context: &DiskContext,
+    job: &Job<'_>,
+) -> Option<Judged> {
+    let source = match open(gathered, file) {
+        Ok(source) => source,
+        Err(why) => return Some(Judged::Gone(why)),
+    };
+    let content = judge_disk(&source, context, &job.options.quick, job.families);
+    job.read_bytes.fetch_add(content.read_bytes, Ordering::Relaxed);
+    let tables = match file.content {
+        Content::Sparse { .. } => walk_tables(&source, &|| job.is_over()),
+        _ => None,
+    };
+    if tables.as_ref().is_some_and(|tables| !tables.complete) && job.is_over() {
+        return None;
+    }
+    let end = |at: u64, len: usize| source.read_up_to(ByteOffset(at), len).unwrap_or_default();
+    let (head, tail) = (end(0, 256), end(file.size_bytes.saturating_sub(64), 64));
+    Some(Judged::Disk(Box::new(DiskFileJudgement { content, tables, head, tail })))
+}

@@ -1,0 +1,246 @@
+//! One machine: what its configuration and disks make of it, and the way back.
+
+use std::{os::unix::ffi::OsStrExt as _, path::Path};
+
+use super::{
+    judge::Judgements,
+    verdict::{DiskJudged, LinkState},
+};
+use crate::{
+    catalog::{ConfigSource, Content, Index, Machine, VmwareEncryption},
+    report::{
+        record::{ConfigState, DiskVerdict, MachineVerdict, Route},
+        shell,
+    },
+    triage::quick::SmallState,
+};
+
+/// A machine judged.
+#[derive(Debug)]
+pub(super) struct MachineJudged {
+    pub(super) verdict: MachineVerdict,
+    pub(super) route: Route,
+    pub(super) reason: String,
+    pub(super) next_command: String,
+    pub(super) config: ConfigState,
+    pub(super) config_reason: Option<String>,
+}
+
+/// State of a machine's own configuration, and why where it is not whole.
+fn config_state(
+    machine: &Machine,
+    index: &Index<'_>,
+    judgements: &Judgements,
+) -> (ConfigState, Option<String>) {
+    let Some(id) = machine.config.own else {
+        return (ConfigState::Missing, Some("its .vmx is gone".to_owned()));
+    };
+    let file = index.file(id);
+    let shown = file.shown.display();
+    match &file.content {
+        Content::Vmx(facts) if facts.encryption == VmwareEncryption::Whole => {
+            (ConfigState::VmwareEncrypted, None)
+        }
+        Content::Vmx(facts) if facts.whole => (ConfigState::Intact, None),
+        Content::Vmx(_) => (ConfigState::Damaged, Some(format!("{shown} is torn"))),
+        Content::Known(_) => (ConfigState::VmwareEncrypted, None),
+        Content::Refused => {
+            let why = file.findings.first().map(|f| f.what.clone()).unwrap_or_default();
+            (ConfigState::Unreadable, Some(format!("{shown}: {why}")))
+        }
+        Content::Empty => (ConfigState::Damaged, Some(format!("{shown} is empty"))),
+        _ => match judgements.small(id) {
+            Some(small) => {
+                let why = Some(format!("{shown}: {}", small.reason));
+                match small.state {
+                    SmallState::Encrypted => {
+                        (ConfigState::Encrypted, Some(format!("{shown} is encrypted")))
+                    }
+                    SmallState::LegitEncrypted => (ConfigState::VmwareEncrypted, None),
+                    SmallState::Unreadable => (ConfigState::Unreadable, why),
+                    SmallState::RandomLike => (ConfigState::Undetermined, why),
+                    _ => (ConfigState::Damaged, why),
+                }
+            }
+            None => (ConfigState::Undetermined, Some(format!("{shown} was not judged"))),
+        },
+    }
+}
+
+pub(super) fn judge_machine(
+    machine: &Machine,
+    disks: &[DiskJudged],
+    index: &Index<'_>,
+    judgements: &Judgements,
+) -> MachineJudged {
+    let (config, config_reason) = config_state(machine, index, judgements);
+    let verdict = verdict(config, disks);
+    let rollback = rollback(disks);
+    let renamed = disks.iter().any(|disk| disk.renamed)
+        || machine.config.own.is_some_and(|id| index.file(id).name.is_renamed());
+    let route = match verdict {
+        MachineVerdict::Untouched if renamed => Route::RebuildConfig,
+        MachineVerdict::Untouched => Route::Redeploy,
+        MachineVerdict::ConfigLost => Route::RebuildConfig,
+        MachineVerdict::PartlyEncrypted
+        | MachineVerdict::Encrypted
+        | MachineVerdict::Incomplete
+            if rollback =>
+        {
+            Route::RollbackSnapshot
+        }
+        MachineVerdict::PartlyEncrypted => Route::SalvageDisk,
+        MachineVerdict::Encrypted => Route::RestoreBackup,
+        MachineVerdict::Incomplete if no_base_left(disks) => Route::RestoreBackup,
+        MachineVerdict::Incomplete | MachineVerdict::Undetermined => Route::Examine,
+    };
+    let reason = reason(verdict, route, disks, config_reason.as_deref(), renamed);
+    let next_command = next_command(route, machine, disks, index);
+    MachineJudged { verdict, route, reason, next_command, config, config_reason }
+}
+
+fn verdict(config: ConfigState, disks: &[DiskJudged]) -> MachineVerdict {
+    let any = |wanted: &[DiskVerdict]| disks.iter().any(|disk| wanted.contains(&disk.verdict));
+    let config_gone = matches!(
+        config,
+        ConfigState::Encrypted
+            | ConfigState::Damaged
+            | ConfigState::Missing
+            | ConfigState::Unreadable
+            | ConfigState::Undetermined
+    );
+    if disks.is_empty() {
+        // A configuration that names no disk has none; one that cannot be read tells nothing.
+        return match config {
+            ConfigState::Intact => MachineVerdict::Untouched,
+            _ => MachineVerdict::Undetermined,
+        };
+    }
+    if disks.iter().all(|disk| disk.verdict == DiskVerdict::Encrypted) {
+        MachineVerdict::Encrypted
+    } else if any(&[DiskVerdict::Encrypted, DiskVerdict::PartlyEncrypted]) {
+        MachineVerdict::PartlyEncrypted
+    } else if any(&[DiskVerdict::Incomplete]) {
+        MachineVerdict::Incomplete
+    } else if any(&[
+        DiskVerdict::Damaged,
+        DiskVerdict::Unreadable,
+        DiskVerdict::Undetermined,
+        DiskVerdict::GuestEncrypted,
+    ]) {
+        MachineVerdict::Undetermined
+    } else if config_gone || any(&[DiskVerdict::DescriptorLost]) {
+        MachineVerdict::ConfigLost
+    } else {
+        MachineVerdict::Untouched
+    }
+}
+
+/// Whether every disk that is hit can go back to a whole snapshot point.
+fn rollback(disks: &[DiskJudged]) -> bool {
+    let fit = |disk: &DiskJudged| {
+        matches!(disk.verdict, DiskVerdict::Untouched | DiskVerdict::DescriptorLost)
+    };
+    disks.iter().any(|disk| disk.rollback.is_some())
+        && disks.iter().all(|disk| fit(disk) || disk.rollback.is_some())
+}
+
+fn no_base_left(disks: &[DiskJudged]) -> bool {
+    disks.iter().any(|disk| {
+        disk.verdict == DiskVerdict::Incomplete
+            && disk.links.last().is_none_or(|base| *base == LinkState::Missing)
+    })
+}
+
+fn reason(
+    verdict: MachineVerdict,
+    route: Route,
+    disks: &[DiskJudged],
+    config_reason: Option<&str>,
+    renamed: bool,
+) -> String {
+    let of = |wanted: &[DiskVerdict]| {
+        disks
+            .iter()
+            .find(|disk| wanted.contains(&disk.verdict))
+            .map(|disk| disk.reason.clone())
+            .unwrap_or_default()
+    };
+    let because = match verdict {
+        MachineVerdict::Untouched if disks.is_empty() => "it has no disks".to_owned(),
+        MachineVerdict::Untouched if renamed => {
+            "no sign of damage in what was examined; files carry a foreign suffix and need their \
+             names back"
+                .to_owned()
+        }
+        MachineVerdict::Untouched => "no sign of damage in what was examined".to_owned(),
+        MachineVerdict::ConfigLost => match config_reason {
+            Some(why) => format!("disks show no damage, but {why}"),
+            None => format!("disks show no damage, but {}", of(&[DiskVerdict::DescriptorLost])),
+        },
+        MachineVerdict::Encrypted | MachineVerdict::PartlyEncrypted => {
+            of(&[DiskVerdict::Encrypted, DiskVerdict::PartlyEncrypted])
+        }
+        MachineVerdict::Incomplete => of(&[DiskVerdict::Incomplete]),
+        MachineVerdict::Undetermined if disks.is_empty() => match config_reason {
+            Some(why) => format!("{why}, and nothing tells its disks"),
+            None => "its configuration is encrypted by VMware itself, and its disks are named \
+                     inside"
+                .to_owned(),
+        },
+        MachineVerdict::Undetermined => of(&[
+            DiskVerdict::Damaged,
+            DiskVerdict::Unreadable,
+            DiskVerdict::Undetermined,
+            DiskVerdict::GuestEncrypted,
+        ]),
+    };
+    if route == Route::RollbackSnapshot {
+        format!("{because}; below it the chain is whole down to its base")
+    } else {
+        because
+    }
+}
+
+fn next_command(
+    route: Route,
+    machine: &Machine,
+    disks: &[DiskJudged],
+    index: &Index<'_>,
+) -> String {
+    let command =
+        |words: &str, path: &Path| format!("vmglean {words} {}", shell::quote(path.as_os_str()));
+    let shown = |id| index.file(id).shown.as_path();
+    let folder = || {
+        let anchor = machine.anchor().map(shown).and_then(Path::parent);
+        anchor.filter(|p| !p.as_os_str().as_bytes().is_empty()).unwrap_or_else(|| Path::new("."))
+    };
+    let hit = machine.disks.iter().zip(disks).find(|(_, judged)| {
+        !matches!(judged.verdict, DiskVerdict::Untouched | DiskVerdict::DescriptorLost)
+    });
+    let leaf = || {
+        let disk = hit.map(|(disk, _)| disk).or_else(|| machine.disks.first())?;
+        disk.leaf.or_else(|| disk.files().first().copied())
+    };
+    match route {
+        Route::Redeploy => command("sweep --full", folder()),
+        Route::RebuildConfig => {
+            let source = machine.config.sources.first().copied().map(ConfigSource::file);
+            match source.or_else(leaf) {
+                Some(id) => command("inspect", shown(id)),
+                None => command("sweep --full", folder()),
+            }
+        }
+        Route::RollbackSnapshot => {
+            let below = hit.and_then(|(disk, judged)| disk.chain.get(judged.rollback?)?.file);
+            match below {
+                Some(id) => command("chain", shown(id)),
+                None => command("sweep --full", folder()),
+            }
+        }
+        Route::SalvageDisk | Route::RestoreBackup | Route::Examine => match leaf() {
+            Some(id) => command("map", shown(id)),
+            None => command("inspect", machine.anchor().map_or_else(folder, shown)),
+        },
+    }
+}

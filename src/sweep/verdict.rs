@@ -1,0 +1,405 @@
+//! One disk: what its links and extents were judged, put together.
+
+use super::judge::{DiskFileJudgement, Judged, Judgements, holds_disk_data};
+use crate::{
+    catalog::{ChainLink, FileId, Index, LinkExtent, MachineDisk},
+    finding::{Evidence, EvidenceKind, Finding, Weight},
+    report::record::{DiskVerdict, Fraction, Method},
+    triage::quick::{DiskState, Method as QuickMethod, SmallState},
+};
+
+/// State of one link of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum LinkState {
+    /// Nothing against it.
+    Whole,
+    /// Its data shows no damage, its descriptor is lost.
+    DescriptorLost,
+    /// Encrypted by its guest or by VMware.
+    GuestEncrypted,
+    /// Cannot be said.
+    Undetermined,
+    /// Structure is broken.
+    Damaged,
+    /// A file of it could not be read.
+    Unreadable,
+    /// A file of it is not there.
+    Missing,
+    /// Encrypted in part.
+    Partly,
+    /// Encrypted.
+    Encrypted,
+}
+
+/// A disk judged.
+#[derive(Debug)]
+pub(super) struct DiskJudged {
+    pub(super) verdict: DiskVerdict,
+    pub(super) reason: String,
+    /// States of its links, leaf first.
+    pub(super) links: Vec<LinkState>,
+    /// Position of the topmost link from which everything down to the base is whole, where links
+    /// above it are not.
+    pub(super) rollback: Option<usize>,
+    pub(super) fraction: Option<(Fraction, Fraction, Fraction)>,
+    pub(super) zero: Option<Fraction>,
+    pub(super) method: Method,
+    pub(super) samples: u64,
+    pub(super) allocated_bytes: Option<u64>,
+    pub(super) families: Vec<String>,
+    pub(super) evidence: Vec<Evidence>,
+    pub(super) findings: Vec<Finding>,
+    /// Whether files of it only carry a foreign suffix.
+    pub(super) renamed: bool,
+}
+
+/// Findings that make a chain as a whole unfit to be trusted, though its bytes may be whole.
+const DOUBTS: [&str; 6] = [
+    "chain.cid-mismatch",
+    "chain.capacity-differs",
+    "chain.capacity-impossible",
+    "chain.parent-by-cid",
+    "chain.parent-guessed",
+    "chain.raw-device",
+];
+
+/// Findings that mean that a part is not there.
+const GAPS: [&str; 9] = [
+    "chain.cycle",
+    "chain.too-long",
+    "chain.no-extent",
+    "chain.extent-missing",
+    "chain.extent-is-descriptor",
+    "chain.parent-missing",
+    "disk.missing",
+    "name.outside",
+    "chain.extent-short",
+];
+
+struct Parts<'a> {
+    index: &'a Index<'a>,
+    judgements: &'a Judgements,
+    evidence: Vec<Evidence>,
+    findings: Vec<Finding>,
+    reasons: Vec<(LinkState, String)>,
+    measured: Vec<&'a DiskFileJudgement>,
+}
+
+pub(super) fn judge_disk(
+    disk: &MachineDisk,
+    index: &Index<'_>,
+    judgements: &Judgements,
+) -> DiskJudged {
+    let mut parts = Parts {
+        index,
+        judgements,
+        evidence: Vec::new(),
+        findings: Vec::new(),
+        reasons: Vec::new(),
+        measured: Vec::new(),
+    };
+    let links: Vec<LinkState> = disk.chain.iter().map(|link| parts.link(link)).collect();
+    parts.findings.extend(disk.findings.iter().cloned());
+    let Parts { evidence, findings, reasons, measured, .. } = parts;
+
+    let codes = |list: &[&str]| {
+        findings.iter().find(|f| list.contains(&f.code.as_str()) && f.weight != Weight::Note)
+    };
+    let gap = codes(&GAPS);
+    let doubt = codes(&DOUBTS);
+    let worst = links.iter().copied().max();
+    let data: Vec<LinkState> = links.clone();
+    let (verdict, state) = match worst {
+        Some(LinkState::Encrypted) if data.iter().all(|s| *s == LinkState::Encrypted) => {
+            (DiskVerdict::Encrypted, LinkState::Encrypted)
+        }
+        Some(state @ (LinkState::Encrypted | LinkState::Partly)) => {
+            (DiskVerdict::PartlyEncrypted, state)
+        }
+        None => (DiskVerdict::Incomplete, LinkState::Missing),
+        Some(_) if gap.is_some() => (DiskVerdict::Incomplete, LinkState::Missing),
+        Some(state @ LinkState::Missing) => (DiskVerdict::Incomplete, state),
+        Some(state @ LinkState::Unreadable) => (DiskVerdict::Unreadable, state),
+        Some(state @ LinkState::Damaged) => (DiskVerdict::Damaged, state),
+        Some(_) if doubt.is_some() => (DiskVerdict::Undetermined, LinkState::Undetermined),
+        Some(state @ LinkState::Undetermined) => (DiskVerdict::Undetermined, state),
+        Some(state @ LinkState::GuestEncrypted) => (DiskVerdict::GuestEncrypted, state),
+        Some(state @ LinkState::DescriptorLost) => (DiskVerdict::DescriptorLost, state),
+        Some(LinkState::Whole) if !disk.reaches_base() => {
+            (DiskVerdict::Incomplete, LinkState::Missing)
+        }
+        Some(state @ LinkState::Whole) => (DiskVerdict::Untouched, state),
+    };
+    let told = reasons.iter().find(|(of, _)| *of == state).map(|(_, why)| why.clone());
+    let reason = match (verdict, gap.or(doubt)) {
+        (DiskVerdict::Incomplete | DiskVerdict::Undetermined, Some(finding)) => {
+            finding.what.clone()
+        }
+        _ => told.unwrap_or_else(|| match verdict {
+            DiskVerdict::Incomplete => "a link or an extent is missing".to_owned(),
+            DiskVerdict::Untouched => "no sign of damage in what was examined".to_owned(),
+            _ => "see its evidence".to_owned(),
+        }),
+    };
+    let rollback = rollback_point(disk, &links, gap.is_some() || doubt.is_some());
+    let mut families: Vec<String> =
+        measured.iter().filter_map(|m| Some(m.content.family.as_ref()?.name.clone())).collect();
+    families.sort();
+    families.dedup();
+    let renamed = disk.files().iter().any(|id| index.file(*id).name.is_renamed());
+    let allocated: u64 = measured
+        .iter()
+        .map(|m| share_of(m.content.original_size_bytes, 1.0 - m.content.zero_share))
+        .sum();
+    DiskJudged {
+        verdict,
+        reason,
+        rollback,
+        fraction: fraction(&measured),
+        zero: zero_share(&measured),
+        method: method(&measured),
+        samples: measured.iter().map(|m| u64::from(m.content.samples)).sum(),
+        allocated_bytes: (!measured.is_empty()).then_some(allocated),
+        families,
+        evidence,
+        findings,
+        renamed,
+        links,
+    }
+}
+
+/// `part` of `bytes`, to whole bytes.
+fn share_of(bytes: u64, part: f64) -> u64 {
+    // Shares come from samples; their own error is far above that of this product.
+    (bytes as f64 * part.clamp(0.0, 1.0)) as u64
+}
+
+/// The first link below the hit ones from which all is whole down to a base.
+fn rollback_point(disk: &MachineDisk, links: &[LinkState], chain_in_doubt: bool) -> Option<usize> {
+    if !disk.reaches_base() || chain_in_doubt {
+        return None;
+    }
+    let fit = |state: &LinkState| matches!(state, LinkState::Whole | LinkState::DescriptorLost);
+    let from = links.iter().rposition(|state| !fit(state))? + 1;
+    (from < links.len()).then_some(from)
+}
+
+/// Encrypted share of everything the disk's files hold, each weighed by its size.
+fn fraction(measured: &[&DiskFileJudgement]) -> Option<(Fraction, Fraction, Fraction)> {
+    let mut sums = (0.0, 0.0, 0.0, 0.0);
+    for judged in measured {
+        let weight = judged.content.original_size_bytes as f64;
+        let share = judged.content.encrypted?;
+        sums.0 += weight;
+        sums.1 += weight * share.estimate;
+        sums.2 += weight * share.low;
+        sums.3 += weight * share.high;
+    }
+    (sums.0 > 0.0).then(|| {
+        let part = |sum: f64| Fraction::new(sum / sums.0);
+        (part(sums.1), part(sums.2), part(sums.3))
+    })
+}
+
+fn zero_share(measured: &[&DiskFileJudgement]) -> Option<Fraction> {
+    let all: f64 = measured.iter().map(|m| m.content.original_size_bytes as f64).sum();
+    let zero: f64 =
+        measured.iter().map(|m| m.content.original_size_bytes as f64 * m.content.zero_share).sum();
+    (all > 0.0).then(|| Fraction::new(zero / all))
+}
+
+fn method(measured: &[&DiskFileJudgement]) -> Method {
+    if measured.is_empty() {
+        Method::None
+    } else if measured.iter().all(|m| m.content.method == QuickMethod::Full) {
+        Method::Full
+    } else {
+        Method::Sampled
+    }
+}
+
+impl<'a> Parts<'a> {
+    fn note(&mut self, state: LinkState, why: String) -> LinkState {
+        self.reasons.push((state, why));
+        state
+    }
+
+    fn link(&mut self, link: &ChainLink) -> LinkState {
+        let mut worst = match link.file {
+            Some(id) if !link.described && !holds_disk_data(self.index.file(id)) => {
+                self.lost_descriptor(id)
+            }
+            _ => LinkState::Whole,
+        };
+        for extent in &link.extents {
+            worst = worst.max(self.extent(extent, link));
+        }
+        if link.extents.is_empty() && !link.described {
+            let why = "its descriptor is lost and no extent is named after it".to_owned();
+            worst = worst.max(self.note(LinkState::Missing, why));
+        }
+        worst
+    }
+
+    fn lost_descriptor(&mut self, id: FileId) -> LinkState {
+        let file = self.index.file(id);
+        let shown = file.shown.display().to_string();
+        let judged = self.judgements.files.get(&id);
+        let why = match judged {
+            Some(Judged::Small(small)) => {
+                self.evidence.push(Evidence {
+                    kind: EvidenceKind::Statistic,
+                    offset_bytes: 0,
+                    length_bytes: small.length_bytes,
+                    detail: format!(
+                        "{shown}: {} (entropy {:.3} bits a byte, chi-square {:.0})",
+                        small.reason, small.entropy_bits, small.chi_square
+                    ),
+                });
+                match small.state {
+                    SmallState::Encrypted => format!("descriptor {shown} is encrypted"),
+                    _ => format!("descriptor {shown}: {}", small.reason),
+                }
+            }
+            Some(Judged::Gone(why)) => format!("descriptor {shown}: {why}"),
+            _ if file.size_bytes == 0 => format!("descriptor {shown} is empty"),
+            _ => format!("descriptor {shown} is not readable"),
+        };
+        self.findings.push(Finding {
+            code: "disk.descriptor-lost".to_owned(),
+            weight: Weight::Damage,
+            path: shown,
+            offset_bytes: None,
+            what: why.clone(),
+            next: Some("write it anew from the extents' lengths".to_owned()),
+        });
+        self.note(LinkState::DescriptorLost, why)
+    }
+
+    fn extent(&mut self, extent: &LinkExtent, link: &ChainLink) -> LinkState {
+        if !extent.needs_file() {
+            return LinkState::Whole;
+        }
+        let Some(id) = extent.file else {
+            return self.note(LinkState::Missing, format!("extent {:?} is not there", extent.name));
+        };
+        let file = self.index.file(id);
+        let shown = file.shown.display().to_string();
+        if let Some(finding) = file.findings.iter().find(|f| f.weight == Weight::Unreadable) {
+            return self.note(LinkState::Unreadable, format!("{shown}: {}", finding.what));
+        }
+        match self.judgements.files.get(&id) {
+            Some(Judged::Disk(judged)) => {
+                self.measured.push(judged);
+                let judged: &'a DiskFileJudgement = judged;
+                self.measured_extent(judged, &shown, extent, link)
+            }
+            Some(Judged::Small(small)) => {
+                let (state, why) = match small.state {
+                    SmallState::Encrypted => (LinkState::Encrypted, "is encrypted".to_owned()),
+                    _ => (LinkState::Undetermined, small.reason.clone()),
+                };
+                self.note(state, format!("{shown}: {why}"))
+            }
+            Some(Judged::Gone(why)) => {
+                self.findings.push(Finding {
+                    code: "file.unreadable".to_owned(),
+                    weight: Weight::Unreadable,
+                    path: shown.clone(),
+                    offset_bytes: None,
+                    what: why.clone(),
+                    next: None,
+                });
+                self.note(LinkState::Unreadable, format!("{shown}: {why}"))
+            }
+            None if file.size_bytes == 0 => {
+                self.note(LinkState::Missing, format!("extent {shown} is empty"))
+            }
+            None if file.findings.iter().any(|f| f.weight == Weight::Damage) => {
+                let what = file.findings.first().map(|f| f.what.clone()).unwrap_or_default();
+                self.note(LinkState::Missing, format!("{shown}: {what}"))
+            }
+            None => self.note(LinkState::Undetermined, format!("{shown} was not measured")),
+        }
+    }
+
+    fn measured_extent(
+        &mut self,
+        judged: &DiskFileJudgement,
+        shown: &str,
+        extent: &LinkExtent,
+        link: &ChainLink,
+    ) -> LinkState {
+        let content = &judged.content;
+        for evidence in &content.evidence {
+            self.evidence.push(Evidence {
+                detail: format!("{shown}: {}", evidence.detail),
+                ..evidence.clone()
+            });
+        }
+        for (offset, length, why) in &content.unreadable {
+            self.findings.push(Finding {
+                code: "file.unreadable-range".to_owned(),
+                weight: Weight::Unreadable,
+                path: shown.to_owned(),
+                offset_bytes: Some(*offset),
+                what: format!("{length} bytes could not be read: {why}"),
+                next: Some("image the disk it lies on with ddrescue first".to_owned()),
+            });
+        }
+        let mut state = match content.state {
+            DiskState::Encrypted => LinkState::Encrypted,
+            DiskState::PartlyEncrypted => LinkState::Partly,
+            DiskState::Damaged => LinkState::Damaged,
+            DiskState::Undetermined if link.vmware_encrypted => LinkState::GuestEncrypted,
+            DiskState::Undetermined => LinkState::Undetermined,
+            DiskState::Untouched => LinkState::Whole,
+        };
+        self.note(state, format!("{shown}: {}", content.reason));
+        if let Some(tables) =
+            judged.tables.as_ref().filter(|t| t.lost_bytes > 0 || t.defect_count > 0)
+        {
+            let first = tables.defects.first().map_or(String::new(), |d| format!(": {d}"));
+            let what = format!(
+                "{} bytes of the disk from {:#x} on cannot be reached, its tables are broken or \
+                 its grains are cut off{first}",
+                tables.lost_bytes,
+                tables.first_lost_bytes.unwrap_or(0)
+            );
+            self.findings.push(Finding {
+                code: "extent.tables-broken".to_owned(),
+                weight: Weight::Damage,
+                path: shown.to_owned(),
+                offset_bytes: None,
+                what: what.clone(),
+                next: Some("vmglean inspect lists every defect".to_owned()),
+            });
+            state = state.max(self.note(LinkState::Damaged, format!("{shown}: {what}")));
+        }
+        if extent.kind.is_some()
+            && let Some(line) = extent.length_bytes
+            && self.is_flat(extent)
+            && content.original_size_bytes < line
+        {
+            let what = format!(
+                "the file holds {} bytes, its extent line says {line}: the end is missing",
+                content.original_size_bytes
+            );
+            self.findings.push(Finding {
+                code: "chain.extent-short".to_owned(),
+                weight: Weight::Damage,
+                path: shown.to_owned(),
+                offset_bytes: Some(content.original_size_bytes),
+                what: what.clone(),
+                next: None,
+            });
+            state = state.max(self.note(LinkState::Missing, format!("{shown}: {what}")));
+        }
+        state
+    }
+
+    fn is_flat(&self, extent: &LinkExtent) -> bool {
+        use vmglean_formats::vmdk::ExtentKind::{Flat, Vmfs};
+        matches!(extent.kind, Some(Flat | Vmfs))
+    }
+}
