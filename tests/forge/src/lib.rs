@@ -6,3 +6,4 @@ pub mod corpus;
 pub mod damage;
 pub mod vm;
 pub mod vmdk;
+pub mod scale;
