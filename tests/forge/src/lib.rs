@@ -4,6 +4,6 @@
 
 pub mod corpus;
 pub mod damage;
+pub mod scale;
 pub mod vm;
 pub mod vmdk;
-pub mod scale;
