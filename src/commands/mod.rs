@@ -1,6 +1,7 @@
 //! One thin file a command: arguments, and a `run` that calls the engine and hands on its result.
 
 pub mod manual;
+pub mod report;
 pub mod sweep;
 
 mod output;
@@ -28,6 +29,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let ui = Ui::new(UiOptions::from(&cli.global));
     let done = match cli.command {
         Command::Sweep(args) => sweep::run(&args, &cli.global, &ui, &stop),
+        Command::Report(args) => report::run(&args, &ui),
         Command::Completions(args) => manual::completions(args),
         Command::Man => manual::man(),
     };

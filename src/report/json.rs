@@ -277,7 +277,7 @@ mod tests {
         let mut lines = Vec::new();
         write_lines(&mut lines, &made::small()).unwrap();
         // Without its last newline the record is still whole.
-        for cut in 0..lines.len() - 1 {
+        for cut in (0..lines.len() - 1).step_by(11) {
             let said = read(&lines[..cut]).expect_err("cut");
             assert!(matches!(said, RecordError::Cut { .. } | RecordError::Json { .. }), "{said}");
         }

@@ -125,6 +125,12 @@ impl Ui {
         Output::stdout(self.options.color, self.bars.clone())
     }
 
+    /// Standard output for data that is not meant for eyes: every byte as it is written.
+    #[must_use]
+    pub fn data(&self) -> Output {
+        Output::stdout(ColorChoice::AlwaysAnsi, self.bars.clone())
+    }
+
     /// Columns of the terminal that standard output is, 100 where it is none.
     #[must_use]
     pub fn columns(&self) -> usize {

@@ -14,6 +14,7 @@ use crate::{
             RunInfo, SweepRecord, UnreadableRecord,
         },
         units::{bytes, count, counted},
+        word,
     },
 };
 
@@ -359,9 +360,4 @@ fn run(run: &RunInfo) -> Run {
         read: bytes(run.read_bytes),
         hashes: run.input_sha256.iter().map(|(p, h)| (plain_path(p), h.clone())).collect(),
     }
-}
-
-/// The word an enum has in records.
-fn word<T: Serialize>(value: &T) -> String {
-    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -8,6 +8,8 @@ mod map;
 mod number;
 mod path;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod totals;
 
 pub use map::{

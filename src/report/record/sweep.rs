@@ -5,7 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Fraction, RecordPath, Totals};
-use crate::finding::{Evidence, Finding};
+use crate::{
+    finding::{Evidence, Finding, Weight},
+    outcome::Outcome,
+};
 
 /// What `schema` says in a sweep record.
 pub const SWEEP_SCHEMA: &str = "vmglean.sweep/1";
@@ -53,6 +56,21 @@ impl SweepRecord {
             totals: Totals::of(&[]),
             run: None,
         }
+    }
+
+    /// How the run that made this record ends: anything but an untouched machine, a note, or a
+    /// finding of weight is damage; anything unreadable makes it partial.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        let of_machines = self.machines.iter().flat_map(|m| &m.findings);
+        let grave = self.findings.iter().chain(of_machines).map(|f| f.weight).max();
+        let damage = grave == Some(Weight::Damage)
+            || self.machines.iter().any(|m| m.verdict != MachineVerdict::Untouched)
+            || !self.notes.is_empty()
+            || !self.families.is_empty();
+        let partial = grave == Some(Weight::Unreadable) || !self.unreadable.is_empty();
+        let damage = if damage { Outcome::Damage } else { Outcome::Clean };
+        damage.and(if partial { Outcome::Partial } else { Outcome::Clean })
     }
 
     /// Computes `totals` from the rest; `files` is how many files were looked at.

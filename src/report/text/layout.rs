@@ -5,17 +5,17 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::report::record::MachineVerdict;
 
-pub(super) const DIM: Style = Style::new().dimmed();
-pub(super) const BOLD: Style = Style::new().bold();
-pub(super) const GOOD: Style = color(AnsiColor::Green);
-pub(super) const BAD: Style = color(AnsiColor::Red);
+pub(in crate::report) const DIM: Style = Style::new().dimmed();
+pub(in crate::report) const BOLD: Style = Style::new().bold();
+pub(in crate::report) const GOOD: Style = color(AnsiColor::Green);
+pub(in crate::report) const BAD: Style = color(AnsiColor::Red);
 
 const fn color(color: AnsiColor) -> Style {
     Style::new().fg_color(Some(anstyle::Color::Ansi(color)))
 }
 
 /// The colour a verdict has everywhere.
-pub(super) fn of_verdict(verdict: MachineVerdict) -> Style {
+pub(in crate::report) fn of_verdict(verdict: MachineVerdict) -> Style {
     match verdict {
         MachineVerdict::Untouched => GOOD,
         MachineVerdict::ConfigLost => color(AnsiColor::Cyan),
@@ -26,12 +26,12 @@ pub(super) fn of_verdict(verdict: MachineVerdict) -> Style {
 }
 
 /// `text` in `style`; nothing at all for nothing.
-pub(super) fn painted(style: Style, text: &str) -> String {
+pub(in crate::report) fn painted(style: Style, text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("{style}{text}{style:#}") }
 }
 
 /// `text` shortened in its middle to `width` columns: both ends tell names apart.
-pub(super) fn fit(text: &str, width: usize) -> String {
+pub(in crate::report) fn fit(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -52,20 +52,20 @@ fn take(chars: impl Iterator<Item = char>, room: usize) -> String {
 }
 
 /// `text` in exactly `width` columns, shortened or filled up at its right.
-pub(super) fn left(text: &str, width: usize) -> String {
+pub(in crate::report) fn left(text: &str, width: usize) -> String {
     let text = fit(text, width);
     let fill = width.saturating_sub(text.width());
     text + &" ".repeat(fill)
 }
 
 /// `text` in exactly `width` columns, filled up at its left.
-pub(super) fn right(text: &str, width: usize) -> String {
+pub(in crate::report) fn right(text: &str, width: usize) -> String {
     let text = fit(text, width);
     " ".repeat(width.saturating_sub(text.width())) + &text
 }
 
 /// `text` in lines of at most `width` columns, broken at spaces, a longer word anywhere.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(in crate::report) fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(8);
     let mut lines = Vec::new();
     let mut line = String::new();

@@ -4,9 +4,10 @@
 //! comes from the evidence goes through [`plain`](super::plain) first.
 
 mod bar;
-mod layout;
+pub(in crate::report) mod layout;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::report) use sweep::finding_line;
 pub use sweep::{TextOptions, write_sweep};

@@ -18,6 +18,7 @@ use crate::{
             ClassTotal, DiskRecord, MachineRecord, MachineVerdict, Method, Route, SweepRecord,
         },
         units::{bytes, count, counted},
+        word,
     },
 };
 
@@ -365,7 +366,7 @@ fn rest(machines: &[&MachineRecord]) -> String {
     )
 }
 
-fn finding_line(finding: &Finding) -> String {
+pub(in crate::report) fn finding_line(finding: &Finding) -> String {
     let mut line = format!("! {}: {}", plain(&finding.path), plain(&finding.what));
     if let Some(at) = finding.offset_bytes {
         let _ = write!(line, " (at {at:#x})");
@@ -375,11 +376,6 @@ fn finding_line(finding: &Finding) -> String {
     }
     let _ = write!(line, " [{}]", plain(&finding.code));
     line
-}
-
-/// The word an enum has in records.
-fn word<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Cells of a bar for `part` of `whole`; something shows at least one, not everything leaves one.
