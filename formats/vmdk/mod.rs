@@ -13,6 +13,7 @@ pub mod inflate;
 pub mod journal;
 pub mod layout;
 pub mod open;
+pub mod probe;
 pub mod run;
 pub mod seextent;
 pub mod sesparse;

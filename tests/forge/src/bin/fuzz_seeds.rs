@@ -5,7 +5,7 @@ use std::{env, fs, io, path::Path};
 use vmglean_forge::vmdk::seeds;
 
 /// Largest seed that is worth its time; libFuzzer cuts longer inputs by itself.
-const LONGEST: u64 = 9 << 20;
+const LONGEST: u64 = 1 << 20;
 
 fn put(folder: &Path, target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     let folder = folder.join(target);
@@ -21,7 +21,7 @@ fn main() -> io::Result<()> {
         put(folder, "descriptor", &name, text.as_bytes())?;
         put(folder, "detect", &name, text.as_bytes())?;
     }
-    for seed in seeds::extents() {
+    for seed in seeds::extents().into_iter().chain(seeds::tiny_sesparse()) {
         if seed.forged.image.length > LONGEST {
             continue;
         }

@@ -63,6 +63,21 @@ fn small(grain: u64, capacity: u64) -> Disk {
         .zero(600 * bytes)
 }
 
+/// seSparse extents in areas that are not rounded up to MiB, so that a fuzzer's inputs reach them.
+#[must_use]
+pub fn tiny_sesparse() -> Vec<Seed> {
+    [("sesparse-tiny", JournalSpec::Clean), ("sesparse-tiny-dirty", JournalSpec::Dirty)]
+        .into_iter()
+        .map(|(name, journal)| {
+            let disk =
+                Disk::new(40_000).pattern(0, 8192, 1).pattern(4097 * 4096, 12_288, 3).zero(40_960);
+            let spec =
+                SeSparseSpec { journal, unit: 50, reversed: true, ..SeSparseSpec::default() };
+            Seed { name, forged: sesparse::write(&disk, &spec), family: "sesparse" }
+        })
+        .collect()
+}
+
 /// Every kind of sparse extent, small.
 #[must_use]
 pub fn extents() -> Vec<Seed> {
@@ -73,7 +88,8 @@ pub fn extents() -> Vec<Seed> {
     let sparse = |spec: &SparseSpec| sparse::write(&grain16, spec);
     let stream = |spec: &StreamSpec| stream::write(&grain16, spec);
     let base = SparseSpec { grain: 16, ..SparseSpec::default() };
-    let packed = StreamSpec { grain: 16, ..StreamSpec::default() };
+    let packed =
+        StreamSpec { grain: 16, descriptor: inside("streamOptimized"), ..StreamSpec::default() };
     let delta = small(1, 9000);
     let wide = small(8, 9001);
     let mut seeds = Vec::new();
@@ -90,11 +106,7 @@ pub fn extents() -> Vec<Seed> {
         sparse(&SparseSpec { version: 2, zeroed: true, ..base.clone() }),
     );
     add("sparse", "kdmv-v3-reversed", sparse(&SparseSpec { version: 3, reversed: true, ..base }));
-    add(
-        "stream",
-        "stream-footer",
-        stream(&StreamSpec { descriptor: inside("streamOptimized"), ..packed.clone() }),
-    );
+    add("stream", "stream-footer", stream(&packed));
     add(
         "stream",
         "stream-footer-progress",
@@ -136,7 +148,7 @@ pub fn extents() -> Vec<Seed> {
             .pattern(4097 * 4096, 12_288, 3)
             .zero(40_960);
         let unmapped = [20_480].into();
-        let spec = SeSparseSpec { reversed, owner, journal, unmapped };
+        let spec = SeSparseSpec { reversed, owner, journal, unmapped, ..SeSparseSpec::default() };
         add("sesparse", name, sesparse::write(&disk, &spec));
     }
     seeds

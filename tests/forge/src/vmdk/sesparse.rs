@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Disk, Forged, GrainTruth, SECTOR, up};
 
-const MIB: u64 = 2048;
-
 /// What the backmap's owners are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -37,6 +35,9 @@ pub struct SeSparseSpec {
     pub journal: JournalSpec,
     /// Byte offsets of grains that were written and then unmapped by the guest.
     pub unmapped: BTreeSet<u64>,
+    /// Sectors that areas are rounded up to: 2048 as on ESXi; less makes a small file of the same
+    /// structure, at least 50.
+    pub unit: u64,
 }
 
 impl Default for SeSparseSpec {
@@ -46,6 +47,7 @@ impl Default for SeSparseSpec {
             owner: Owner::TableSlot,
             journal: JournalSpec::Clean,
             unmapped: BTreeSet::new(),
+            unit: 2048,
         }
     }
 }
@@ -59,13 +61,17 @@ pub fn pack(nibble: u64, index: u64) -> u64 {
 /// First sectors of grain directory, grain tables, bitmap, backmap and grains.
 #[must_use]
 pub fn places(capacity: u64) -> [u64; 5] {
+    places_by(capacity, 2048)
+}
+
+fn places_by(capacity: u64, unit: u64) -> [u64; 5] {
     let grains = capacity.div_ceil(8);
     let tables = grains.div_ceil(4096);
-    let gd = 4096;
-    let gt = gd + up((tables * 8).div_ceil(512), MIB);
-    let gt_size = up(tables * 64, MIB);
+    let gd = 2 * unit;
+    let gt = gd + up((tables * 8).div_ceil(512), unit);
+    let gt_size = up(tables * 64, unit);
     let bitmap = gt + gt_size;
-    let backmap = bitmap + up(grains.div_ceil(8).div_ceil(512), MIB);
+    let backmap = bitmap + up(grains.div_ceil(8).div_ceil(512), unit);
     [gd, gt, bitmap, backmap, backmap + gt_size]
 }
 
@@ -77,7 +83,7 @@ pub fn write(disk: &Disk, spec: &SeSparseSpec) -> Forged {
         forged.grains.insert(at / 4096, GrainTruth::Zero);
         forged.disk.writes.retain(|(offset, _)| offset / 4096 != at / 4096);
     }
-    let [gd, gt, bitmap, backmap, data] = places(disk.capacity);
+    let [gd, gt, bitmap, backmap, data] = places_by(disk.capacity, spec.unit);
     let mut grains: BTreeMap<u64, Option<Vec<u8>>> = BTreeMap::new();
     for at in &disk.zeroed {
         grains.insert(at / 4096, None);
@@ -134,7 +140,7 @@ pub fn write(disk: &Disk, spec: &SeSparseSpec) -> Forged {
             .map(|(at, bytes)| (*at, bytes.clone()))
             .collect(),
     };
-    write_journal(&mut forged, &journaled);
+    write_journal(&mut forged, &journaled, spec.unit);
     for (sector, bytes) in &sectors {
         // A dirty extent's tables were not written yet.
         if spec.journal == JournalSpec::Dirty && *sector >= gt && *sector < bitmap {
@@ -151,7 +157,7 @@ pub fn write(disk: &Disk, spec: &SeSparseSpec) -> Forged {
 }
 
 fn write_headers(forged: &mut Forged, disk: &Disk, spec: &SeSparseSpec, in_use: u64) {
-    let [gd, gt, bitmap, backmap, data] = places(disk.capacity);
+    let [gd, gt, bitmap, backmap, data] = places_by(disk.capacity, spec.unit);
     let fields = [
         0xcafe_babe,
         0x0000_0002_0000_0001,
@@ -167,8 +173,8 @@ fn write_headers(forged: &mut Forged, disk: &Disk, spec: &SeSparseSpec, in_use: 
         1,
         2,
         2,
-        2048,
-        2048,
+        spec.unit,
+        spec.unit,
         gd,
         gt - gd,
         gt,
@@ -189,14 +195,14 @@ fn write_headers(forged: &mut Forged, disk: &Disk, spec: &SeSparseSpec, in_use: 
     }
     forged.image.put_u64(2 * SECTOR, 0xdeaf_c0de);
     forged.meta(0, 4 * SECTOR);
-    forged.meta(2048 * SECTOR, 2048 * SECTOR);
+    forged.meta(spec.unit * SECTOR, spec.unit * SECTOR);
 }
 
 /// Records of up to five sectors in slots of 25, sequence from 4 on, and the number of the next.
-fn write_journal(forged: &mut Forged, sectors: &[(u64, Vec<u8>)]) {
+fn write_journal(forged: &mut Forged, sectors: &[(u64, Vec<u8>)], unit: u64) {
     let mut sequence = 4u64;
-    for (slot, group) in (0u64..81).zip(sectors.chunks(5)) {
-        let at = (2048 + slot * 25) * SECTOR;
+    for (slot, group) in (0..unit / 25).zip(sectors.chunks(5)) {
+        let at = (unit + slot * 25) * SECTOR;
         let length = u64::try_from(group.len()).unwrap_or(0) + 1;
         let head =
             [0xc0ffee, 1, slot, length, 0x1122_3344_5566_7788, sequence, u64::MAX, 2000 * sequence];
