@@ -176,9 +176,9 @@ impl<'a> Linker<'a> {
     ) -> ChainLink {
         let mut extents = Vec::with_capacity(facts.extents.len());
         for line in &facts.extents {
-            let length_bytes = line.length.to_bytes().map(|bytes| bytes.0);
-            let name = line.name.clone().unwrap_or_default();
-            let mut extent = LinkExtent { file: None, name, kind: Some(line.kind), length_bytes };
+            let name = line.name.clone().into_string();
+            let (kind, length_bytes) = (Some(line.kind), line.length_bytes);
+            let mut extent = LinkExtent { file: None, name, kind, length_bytes };
             if extent.needs_file() {
                 extent.file = self.extent_file(file, &extent.name, line.kind, findings);
             }

@@ -2,11 +2,22 @@
 
 use vmglean_formats::{
     Defect, DefectKind, ReadAt,
-    vmdk::{CreateType, Descriptor, DiskExtent, descriptor::ContentId},
+    vmdk::{CreateType, Descriptor, ExtentKind, descriptor::ContentId},
     vmsd::Vmsd,
     vmsn::Checkpoint,
     vmx::{Encryption, Vmx},
 };
+
+/// One extent line, without what only quoting needs.
+#[derive(Clone, Debug)]
+pub struct ExtentLine {
+    /// What stands behind it.
+    pub kind: ExtentKind,
+    /// The file, device or object it names; empty where it names none.
+    pub name: Box<str>,
+    /// Virtual length; `None` past 2^64.
+    pub length_bytes: Option<u64>,
+}
 
 /// What a descriptor says of its disk.
 #[derive(Clone, Debug)]
@@ -26,7 +37,7 @@ pub struct DescriptorFacts {
     /// `parentFileNameHint`.
     pub hint: Option<String>,
     /// The extent lines.
-    pub extents: Vec<DiskExtent>,
+    pub extents: Box<[ExtentLine]>,
     /// Sum of the extents' sectors.
     pub capacity_sectors: Option<u64>,
     /// VMware itself encrypts this disk.
@@ -47,7 +58,15 @@ impl DescriptorFacts {
             hint: descriptor.parent_file_name_hint().map(str::to_owned),
             capacity_sectors: descriptor.capacity().map(|sectors| sectors.0),
             vmware_encrypted: descriptor.is_vmware_encrypted(),
-            extents: descriptor.extents.clone(),
+            extents: descriptor
+                .extents
+                .iter()
+                .map(|line| ExtentLine {
+                    kind: line.kind,
+                    name: line.name.clone().unwrap_or_default().into_boxed_str(),
+                    length_bytes: line.length.to_bytes().map(|bytes| bytes.0),
+                })
+                .collect(),
             defects,
         }
     }

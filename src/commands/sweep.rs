@@ -109,14 +109,13 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         write_whole(html, &page, args.overwrite)?;
         ui.message(format!("wrote {}", html.display()));
     }
-    let mut out = ui.stdout();
     if args.format.json {
-        report::json::write_document(&mut out, &record)?;
+        report::json::write_document(&mut ui.data(), &record)?;
     } else if args.format.jsonl {
-        report::json::write_lines(&mut out, &record)?;
+        report::json::write_lines(&mut ui.data(), &record)?;
     } else {
         let options = TextOptions { columns: ui.columns(), all: args.all };
-        write_sweep(&mut out, &record, options)?;
+        write_sweep(&mut ui.stdout(), &record, options)?;
     }
     Ok(outcome)
 }

@@ -5,6 +5,8 @@ use std::{
     os::unix::ffi::OsStrExt as _,
 };
 
+use rayon::prelude::*;
+
 use super::{
     Job,
     gather::Gathered,
@@ -40,9 +42,11 @@ pub(super) fn build(
     let mut record = SweepRecord::empty();
     record.sources = sources(gathered);
     let ids: Vec<String> = machines.iter().map(|machine| id_of(machine, index)).collect();
-    for (machine, id) in machines.iter().zip(&ids) {
-        record.machines.push(machine_record(machine, id.clone(), index, judgements));
-    }
+    record.machines = machines
+        .par_iter()
+        .zip(&ids)
+        .map(|(machine, id)| machine_record(machine, id.clone(), index, judgements))
+        .collect();
     record.orphans = orphans
         .iter()
         .map(|orphan| {
