@@ -30,3 +30,6 @@ pub struct FamilyHint {
     /// How sure the data file is of that fact.
     pub confidence: Confidence,
 }
+
+#[cfg(test)]
+mod tests;

@@ -499,3 +499,11 @@ fn match_note(pattern: &str, name: &str) -> Option<Option<String>> {
     }
     name.eq_ignore_ascii_case(pattern).then_some(None)
 }
+
+/// Takes any bytes apart as a name: the body of the fuzz target.
+pub fn exercise(data: &[u8]) {
+    let Ok(families) = Families::built_in() else { return };
+    let parts = split_suffix(data, &families);
+    debug_assert!(parts.stem.len() <= data.len());
+    let _ = note_by_name(data, &families);
+}

@@ -11,5 +11,9 @@ mod read;
 pub use campaign::{CampaignMarker, EndSample, FileEnd, campaign_markers};
 pub use geometry::Stated;
 pub use read::{
-    FooterLayer, FooterProof, FooterQuestion, FooterReading, TAIL_BYTES, read_footer, read_tail,
+    FooterLayer, FooterProof, FooterQuestion, FooterReading, TAIL_BYTES, exercise, read_footer,
+    read_tail,
 };
+
+#[cfg(test)]
+mod tests;

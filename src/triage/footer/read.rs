@@ -389,3 +389,28 @@ fn predict_black_basta(reading: &mut FooterReading) {
         }
     }
 }
+
+/// Reads any bytes as a file's tail: the body of the fuzz target.
+pub fn exercise(data: &[u8]) {
+    let Ok(families) = Families::built_in() else { return };
+    let (head, tail) = data.split_at(data.len().min(9));
+    let mut length = [0u8; 8];
+    for (to, from) in length.iter_mut().zip(head) {
+        *to = *from;
+    }
+    let flags = head.last().copied().unwrap_or(0);
+    let stated = u64::from_le_bytes(length);
+    let question = FooterQuestion {
+        whole_sectors: flags & 1 != 0,
+        expected_bytes: (flags & 2 != 0).then_some(stated / 2),
+        named: families
+            .all()
+            .iter()
+            .filter(|_| flags & 4 != 0)
+            .map(|family| family.name.clone())
+            .collect(),
+    };
+    let file_bytes = if flags & 8 != 0 { stated } else { tail.len() as u64 };
+    let reading = read_tail(file_bytes, tail, &question, &families);
+    debug_assert!(reading.original_size_bytes <= file_bytes);
+}

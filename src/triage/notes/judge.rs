@@ -266,3 +266,10 @@ fn content(note: &mut RansomNote, plain: &str, families: &Families) {
 fn is_telling(words: &str) -> bool {
     words.len() >= 12 || words.starts_with("-- ") || words.contains("vanhel") || words == "cheers!"
 }
+
+/// Judges any bytes as a note: the body of the fuzz target.
+pub fn exercise(data: &[u8]) {
+    let Ok(families) = Families::built_in() else { return };
+    let _ = judge_note(b"akira_readme.txt", data, &families);
+    let _ = judge_note(data.get(..32).unwrap_or(data), data, &families);
+}

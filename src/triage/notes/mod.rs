@@ -7,4 +7,7 @@ mod judge;
 mod text;
 
 pub use facts::NoteFacts;
-pub use judge::{MAX_NOTE_BYTES, RansomNote, judge_note, may_be_note};
+pub use judge::{MAX_NOTE_BYTES, RansomNote, exercise, judge_note, may_be_note};
+
+#[cfg(test)]
+mod tests;

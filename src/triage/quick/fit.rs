@@ -9,6 +9,8 @@ use crate::families::{Comb, Families, Pattern, PatternKind, Prediction};
 
 /// Weight of evidence in nats from which a rule is taken; measured margins are 146 and more.
 const PROOF_NATS: f64 = 50.0;
+/// Rules this close to each other cannot be told apart.
+const TIE_NATS: f64 = 10.0;
 /// Samples that must lie on runs, random-like all but a few.
 const LEAST_ON_RUNS: u32 = 12;
 /// Chance that a block on a run is not random-like (the test's own miss).
@@ -20,7 +22,7 @@ const STRAY: f64 = 0.1;
 #[derive(Clone, Debug)]
 pub(super) struct Fit {
     pub(super) family: String,
-    /// Families whose rule is the same one.
+    /// Families whose rule fits as well.
     pub(super) others: Vec<String>,
     pub(super) prediction: Prediction,
     pub(super) nats: f64,
@@ -36,7 +38,7 @@ pub(super) fn fit(samples: &[Sample], size: u64, families: &Families) -> Option<
         return None;
     }
     let base = (random / total).clamp(0.001, 0.999);
-    let mut best: Option<Fit> = None;
+    let mut fits: Vec<Fit> = Vec::new();
     for family in families.all() {
         for pattern in &family.patterns {
             if !has_several_runs(pattern) {
@@ -47,27 +49,26 @@ pub(super) fn fit(samples: &[Sample], size: u64, families: &Families) -> Option<
             if nats < PROOF_NATS || on_runs < LEAST_ON_RUNS {
                 continue;
             }
-            match &mut best {
-                Some(known) if known.prediction.combs == prediction.combs => {
-                    if known.family != family.name && !known.others.contains(&family.name) {
-                        known.others.push(family.name.clone());
-                    }
-                }
-                Some(known) if known.nats >= nats => {}
-                _ => {
-                    best = Some(Fit {
-                        family: family.name.clone(),
-                        others: Vec::new(),
-                        nats,
-                        on_runs,
-                        detail: words(&prediction),
-                        prediction,
-                    });
-                }
-            }
+            fits.push(Fit {
+                family: family.name.clone(),
+                others: Vec::new(),
+                nats,
+                on_runs,
+                detail: words(&prediction),
+                prediction,
+            });
         }
     }
-    best
+    // Stable: among equals the order of the data file.
+    fits.sort_by(|left, right| right.nats.total_cmp(&left.nats));
+    let mut rest = fits.into_iter();
+    let mut best = rest.next()?;
+    for close in rest.filter(|fit| fit.nats + TIE_NATS > best.nats) {
+        if close.family != best.family && !best.others.contains(&close.family) {
+            best.others.push(close.family);
+        }
+    }
+    Some(best)
 }
 
 fn has_several_runs(pattern: &Pattern) -> bool {
@@ -94,28 +95,48 @@ fn has_several_runs(pattern: &Pattern) -> bool {
 /// Log-likelihood ratio of the rule against random-like blocks strewn evenly, and how many
 /// samples lie on its runs. Blocks cut by an edge say nothing.
 fn weigh(samples: &[Sample], prediction: &Prediction, base: f64) -> Option<(f64, u32)> {
-    let (mut nats, mut on, mut on_random, mut beside) = (0.0, 0u32, 0u32, 0u32);
+    let (mut nats, mut on, mut on_random, mut beside, mut strays) = (0.0, 0u32, 0u32, 0u32, 0u32);
     for sample in samples {
         let from = sample.offset_bytes;
-        let to = from.saturating_add(4095);
         let inside = prediction.contains(from);
-        if inside != prediction.contains(to) {
+        if inside != prediction.contains(from.saturating_add(4095)) {
             continue;
         }
         let random = sample.first_is_random;
-        let (chance, free) = match (inside, random) {
-            (true, true) => (1.0 - MISS, base),
-            (true, false) => (MISS, 1.0 - base),
-            (false, true) => (STRAY, base),
-            (false, false) => (1.0 - STRAY, 1.0 - base),
-        };
-        nats += (chance / free).ln();
+        nats += step(inside, random, base);
         on += u32::from(inside);
         on_random += u32::from(inside && random);
         beside += u32::from(!inside && !random);
+        strays += u32::from(!inside && random);
     }
-    // Both sides must be there, and the runs must be random nearly throughout.
-    (beside >= LEAST_ON_RUNS && on > 0 && on_random * 50 >= on * 49).then_some((nats, on_random))
+    // Both sides must be there, the runs random nearly throughout, the gaps hardly.
+    let holds = beside >= LEAST_ON_RUNS && on > 0 && on_random * 50 >= on * 49;
+    if !holds || strays * 5 > beside + strays {
+        return None;
+    }
+    Some((nats - one_run(samples, base).max(0.0), on_random))
+}
+
+fn step(inside: bool, random: bool, base: f64) -> f64 {
+    let (chance, free) = match (inside, random) {
+        (true, true) => (1.0 - MISS, base),
+        (true, false) => (MISS, 1.0 - base),
+        (false, true) => (STRAY, base),
+        (false, false) => (1.0 - STRAY, 1.0 - base),
+    };
+    (chance / free).ln()
+}
+
+/// The same for the simplest rival: one run from the first random-like sample to the last, as an
+/// archive or one encrypted head makes.
+fn one_run(samples: &[Sample], base: f64) -> f64 {
+    let first = samples.iter().position(|sample| sample.first_is_random).unwrap_or(0);
+    let last = samples.iter().rposition(|sample| sample.first_is_random).unwrap_or(0);
+    samples
+        .iter()
+        .enumerate()
+        .map(|(i, sample)| step((first..=last).contains(&i), sample.first_is_random, base))
+        .sum()
 }
 
 fn words(prediction: &Prediction) -> String {

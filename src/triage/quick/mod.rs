@@ -22,3 +22,6 @@ pub use small::{SmallContext, SmallJudgement, SmallState, judge_bytes, judge_sma
 pub use verdict::{
     DiskContext, DiskJudgement, DiskState, ExtentKind, FamilyNaming, Method, QuickOptions, Share,
 };
+
+#[cfg(test)]
+mod tests;

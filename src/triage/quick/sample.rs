@@ -7,7 +7,9 @@ use vmglean_formats::ByteOffset;
 use super::{container, structure::chain};
 use crate::{
     source::Source,
-    triage::measure::{BLOCK_BYTES, BlockClass, WINDOW_BYTES, WindowBuilder, WindowRecord},
+    triage::measure::{
+        BLOCK_BYTES, BlockClass, ByteHistogram, WINDOW_BYTES, WindowBuilder, WindowRecord,
+    },
 };
 
 /// Neighbouring random-like blocks from this many on can be summed up to a judgement: 32 KiB of
@@ -193,15 +195,30 @@ impl Reader<'_> {
             }
         }
         let run = bytes(first, end);
-        let mut histogram = crate::triage::measure::ByteHistogram::default();
-        histogram.add(run);
-        let chi = histogram.chi_square();
+        let chi = ByteHistogram::of(run).chi_square();
+        let from = start + (first * BLOCK_BYTES) as u64;
         if !chi.is_random_like() {
             return Wider::Explained(format!(
-                "chi-square {chi} over {} bytes from {:#x}: not even enough for ciphertext",
-                run.len(),
-                start + (first * BLOCK_BYTES) as u64
+                "chi-square {chi} over {} bytes from {from:#x}: not even enough for ciphertext",
+                run.len()
             ));
+        }
+        // Compressed data looks random in some blocks and not in others; a short run is judged
+        // with the random-like blocks round it. A long one must stand for itself.
+        if end - first < LONG_BLOCKS {
+            let region = region_round(&random, first, end);
+            let mut sum = ByteHistogram::default();
+            let mut blocks = 0;
+            for block in region.filter(|block| random.get(*block) == Some(&true)) {
+                sum.add(bytes(block, block + 1));
+                blocks += 1;
+            }
+            if blocks > end - first && !sum.chi_square().is_random_like() {
+                return Wider::Explained(format!(
+                    "chi-square {} over {blocks} random-like blocks round {from:#x}: compressed",
+                    sum.chi_square()
+                ));
+            }
         }
         if end - first >= 64 && container::has_lzma2_chain(run) {
             return Wider::Explained(format!(
@@ -219,6 +236,24 @@ impl Reader<'_> {
             chi_square: chi.value(),
         }
     }
+}
+
+/// From this length on a run is judged alone.
+const LONG_BLOCKS: usize = 32;
+/// Other blocks that may lie between the random-like ones of one compressed file.
+const REGION_GAP: usize = 16;
+
+/// The blocks round a run, as far as random-like ones follow each other loosely.
+fn region_round(random: &[bool], first: usize, end: usize) -> std::ops::Range<usize> {
+    let is = |i: usize| random.get(i).copied().unwrap_or(false);
+    let (mut from, mut to) = (first, end);
+    while let Some(by) = (1..=REGION_GAP).find(|by| from >= *by && is(from - by)) {
+        from -= by;
+    }
+    while let Some(by) = (0..REGION_GAP).find(|by| is(to + by)) {
+        to += by + 1;
+    }
+    from..to
 }
 
 /// The run of random-like blocks round `place`, short interruptions bridged.

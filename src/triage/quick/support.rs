@@ -69,8 +69,11 @@ pub(super) fn collect(seen: &Seen, context: &DiskContext) -> Support {
     found.evidence.extend(seen.structures.intact.iter().cloned());
     if let Some(fit) = &seen.fit {
         let detail = format!(
-            "{} random-like samples lie on one rule ({}), weight {:.0} nats",
-            fit.on_runs, fit.detail, fit.nats
+            "{} random-like samples lie on one rule ({}), weight {:.0} nats; it fits {}",
+            fit.on_runs,
+            fit.detail,
+            fit.nats,
+            std::iter::once(&fit.family).chain(&fit.others).cloned().collect::<Vec<_>>().join(", ")
         );
         found.strong.push(format!("damage placed by a rule: {}", fit.detail));
         found.evidence.push(Evidence {
@@ -236,7 +239,9 @@ fn strongest(hints: &[(u32, FamilyHint)]) -> Option<FamilyNaming> {
     // Stable: among equals the one seen first.
     sums.sort_by_key(|(sum, _)| std::cmp::Reverse(*sum));
     let (best, name) = sums.first().copied()?;
-    if best < 3 {
+    let is_tie = sums.get(1).is_some_and(|(second, _)| *second == best);
+    // A bare shape or length names nobody, and neither does a rule that two families share.
+    if best < 3 || best == 3 && is_tie {
         return None;
     }
     let fits: Vec<&FamilyHint> =

@@ -64,18 +64,17 @@ fn hosted(place: &mut Place<'_>, head: &[u8]) -> bool {
         && at > 0
         && length > 0
         && at < place.size
+        && let Some(text) = place.read(at, 4096)
     {
-        if let Some(text) = place.read(at, 4096) {
-            let lower = text.to_ascii_lowercase();
-            if memchr::memmem::find(&lower, b"disk descriptorfile").is_some() {
-                place.found.intact(at, length.min(1 << 20), "embedded descriptor is text");
-            } else if is_random(&text) {
-                let detail = "random-like bytes where the embedded descriptor must be";
-                place.found.destroyed.push(structure(at, 4096, detail));
-            } else {
-                let detail = "no text where the embedded descriptor must be";
-                place.found.damaged.push(structure(at, 4096, detail));
-            }
+        let lower = text.to_ascii_lowercase();
+        if memchr::memmem::find(&lower, b"disk descriptorfile").is_some() {
+            place.found.intact(at, length.min(1 << 20), "embedded descriptor is text");
+        } else if is_random(&text) {
+            let detail = "random-like bytes where the embedded descriptor must be";
+            place.found.destroyed.push(structure(at, 4096, detail));
+        } else {
+            let detail = "no text where the embedded descriptor must be";
+            place.found.damaged.push(structure(at, 4096, detail));
         }
     }
     true

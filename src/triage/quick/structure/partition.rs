@@ -36,6 +36,11 @@ pub(super) fn look(place: &mut Place<'_>) {
         place.found.intact(0, SECTOR, format!("MBR with {} partitions in range", table.len()));
     }
     place.found.head_is_intact = primary.is_some() || mbr.is_some();
+    let is_protective = mbr.as_ref().is_some_and(Vec::is_empty);
+    if primary.is_none() && backup.is_none() && is_protective {
+        let detail = "the MBR announces a GPT, and none at either end has right CRCs";
+        place.found.damaged.push(structure(SECTOR, 17 * 1024, detail));
+    }
     if primary.is_none() && backup.is_some() {
         judge_lost_head(place, &head);
     }
