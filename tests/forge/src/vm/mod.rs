@@ -7,4 +7,5 @@ pub mod hurt;
 pub mod log;
 pub mod nvram;
 pub mod sealed;
+pub mod seeds;
 pub mod text;

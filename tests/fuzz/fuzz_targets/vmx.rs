@@ -1,0 +1,5 @@
+#![no_main]
+use vmglean_formats as f;
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _ = f::Fields::fields(&f::vmx::Vmx::parse(bytes).value);
+});
