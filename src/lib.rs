@@ -1,7 +1,7 @@
 //! vmglean: gleans what ransomware left of VMware virtual machines.
 //!
 //! Data flows one way: [`source`] → [`catalog`] → [`triage`] → report; [`sweep`] drives them
-//! for a whole datastore and the [`commands`] are thin.
+//! for a whole datastore, [`inspect`] takes one file apart, and the [`commands`] are thin.
 
 pub mod catalog;
 pub mod cli;
@@ -9,6 +9,7 @@ pub mod commands;
 pub mod disk;
 pub mod families;
 pub mod finding;
+pub mod inspect;
 pub mod interrupt;
 pub mod outcome;
 pub mod report;

@@ -11,7 +11,7 @@ const ORDER: [&[&str]; 9] = [
     &["triage"],
     &["salvage"],
     &["redeploy"],
-    &["report", "ui", "sweep"],
+    &["report", "ui", "sweep", "inspect"],
     &["cli", "commands"],
 ];
 

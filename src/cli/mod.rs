@@ -33,6 +33,8 @@ pub struct Cli {
 pub enum Command {
     /// Catalog a datastore, judge every machine and disk, say what can be had back and how.
     Sweep(commands::sweep::Args),
+    /// Take one file apart: every structure, field, offset and defect.
+    Inspect(commands::inspect::Args),
     /// Show a recorded sweep as a page, text or a table.
     Report(commands::report::Args),
     /// Shell completions on stdout.

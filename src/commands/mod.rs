@@ -1,17 +1,19 @@
 //! One thin file a command: arguments, and a `run` that calls the engine and hands on its result.
 
+pub mod inspect;
 pub mod manual;
 pub mod report;
 pub mod sweep;
 
 mod output;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use crate::{
     cli::{Cli, Command},
     interrupt::Interrupt,
     outcome::Outcome,
+    report::record::{RecordPath, RunInfo},
     ui::{self, Ui, UiOptions},
 };
 
@@ -29,6 +31,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let ui = Ui::new(UiOptions::from(&cli.global));
     let done = match cli.command {
         Command::Sweep(args) => sweep::run(&args, &cli.global, &ui, &stop),
+        Command::Inspect(args) => inspect::run(&args, &cli.global, &ui, &stop),
         Command::Report(args) => report::run(&args, &ui),
         Command::Completions(args) => manual::completions(args),
         Command::Man => manual::man(),
@@ -49,5 +52,19 @@ pub fn run(cli: Cli) -> ExitCode {
                 Outcome::Io.into()
             }
         }
+    }
+}
+
+/// The part of a record that depends on time: from `started` to now.
+fn run_info(started: jiff::Timestamp, read_bytes: u64) -> RunInfo {
+    // Seconds are as fine as anybody needs, and sort as text.
+    let second = |time: jiff::Timestamp| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    RunInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        arguments: std::env::args_os().map(PathBuf::from).map(RecordPath::from).collect(),
+        started: second(started),
+        finished: second(jiff::Timestamp::now()),
+        read_bytes,
+        input_sha256: Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Usage, check_output, write_whole};
+use super::{Usage, check_output, run_info, write_whole};
 use crate::{
     cli::{Format, Global, parse_duration},
     families::Families,
@@ -10,7 +10,6 @@ use crate::{
     outcome::Outcome,
     report::{
         self,
-        record::{RecordPath, RunInfo},
         text::{TextOptions, write_sweep},
     },
     sweep::{SweepOptions, Swept, sweep},
@@ -94,14 +93,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
     progress.finish();
     let Swept { mut record, read_bytes, outcome } = swept?;
     if !args.reproducible {
-        record.run = Some(RunInfo {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            arguments: std::env::args_os().map(PathBuf::from).map(RecordPath::from).collect(),
-            started: second(started),
-            finished: second(jiff::Timestamp::now()),
-            read_bytes,
-            input_sha256: Vec::new(),
-        });
+        record.run = Some(run_info(started, read_bytes));
     }
     if let Some(html) = &args.html {
         let mut page = Vec::new();
@@ -118,9 +110,4 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         write_sweep(&mut ui.stdout(), &record, options)?;
     }
     Ok(outcome)
-}
-
-/// Seconds are as fine as anybody needs, and sort as text.
-fn second(time: jiff::Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

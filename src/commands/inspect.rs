@@ -1,0 +1,78 @@
+//! `vmglean inspect`: one file taken apart.
+
+use std::path::PathBuf;
+
+use super::{Usage, run_info};
+use crate::{
+    cli::{Format, Global},
+    families::Families,
+    inspect::{InspectOptions, inspect},
+    interrupt::Interrupt,
+    outcome::Outcome,
+    report::{
+        inspect::{InspectRecord, InspectedFile, write_lines, write_text},
+        json::write_document,
+    },
+    ui::Ui,
+};
+
+/// Arguments of `inspect`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Files to take apart
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// In which form the record goes to stdout.
+    #[command(flatten)]
+    pub format: Format,
+    /// Folder that names found in a file may lead to [default: the file's own folder]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// More families, or other facts for known ones, in the form of docs/guide/families.md
+    #[arg(long, value_name = "FILE")]
+    pub families: Option<PathBuf>,
+    /// Leave times, version and arguments out of the record
+    #[arg(long)]
+    pub reproducible: bool,
+}
+
+/// Takes the files apart and writes what they are made of.
+///
+/// # Errors
+/// When nothing can be delivered.
+pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::Result<Outcome> {
+    let started = jiff::Timestamp::now();
+    let families = match &args.families {
+        Some(file) => Families::with_file(file),
+        None => Families::built_in(),
+    }
+    .map_err(|error| Usage(error.to_string()))?;
+    let options = InspectOptions { access: global.io.into(), root: args.root.clone() };
+    let mut outcome = Outcome::Clean;
+    let mut files: Vec<InspectedFile> = Vec::new();
+    for path in &args.files {
+        if stop.asked() {
+            break;
+        }
+        let (file, one) = inspect(path, &options, &families);
+        outcome = outcome.and(one);
+        files.push(file);
+    }
+    // Where not one file was to be had, nothing was delivered.
+    if files.iter().all(|file| file.error.is_some() && file.size_bytes == 0) {
+        outcome = outcome.and(Outcome::Io);
+    }
+    let read_bytes = files.iter().map(|file| file.size_bytes).sum();
+    let mut record = InspectRecord::new(files);
+    if !args.reproducible {
+        record.run = Some(run_info(started, read_bytes));
+    }
+    if args.format.json {
+        write_document(&mut ui.data(), &record)?;
+    } else if args.format.jsonl {
+        write_lines(&mut ui.data(), &record)?;
+    } else {
+        write_text(&mut ui.stdout(), &record, ui.columns())?;
+    }
+    Ok(outcome)
+}
