@@ -199,9 +199,12 @@ fn file_lines(file: &InspectedFile, columns: usize) -> Vec<String> {
         }
         let length =
             if field.length_bytes == 0 { String::new() } else { count(field.length_bytes) };
+        // A sum over the whole file has no place.
+        let placeless = field.offset_bytes == 0 && field.length_bytes == 0;
+        let place = if placeless { " ".repeat(digits + 2) } else { offset(field.offset_bytes) };
         let head = format!(
             "  {} {}  {}",
-            painted(DIM, &offset(field.offset_bytes)),
+            painted(DIM, &place),
             right(&length, length_room),
             left(&plain(&field.field), name_room)
         );

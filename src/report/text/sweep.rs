@@ -367,7 +367,8 @@ fn rest(machines: &[&MachineRecord]) -> String {
 }
 
 pub(in crate::report) fn finding_line(finding: &Finding) -> String {
-    let mut line = format!("! {}: {}", plain(&finding.path), plain(&finding.what));
+    let mark = if finding.weight == Weight::Note { '-' } else { '!' };
+    let mut line = format!("{mark} {}: {}", plain(&finding.path), plain(&finding.what));
     if let Some(at) = finding.offset_bytes {
         let _ = write!(line, " (at {at:#x})");
     }

@@ -33,7 +33,9 @@ pub(super) fn look(place: &mut Place<'_>, kind: ExtentKind) {
     } else {
         place.found.damaged.push(structure(0, SECTOR, format!("no {name}")));
     }
-    if kind == ExtentKind::Stream {
+    // A header that knows its grain directory was written last, over a finished stream.
+    let directory_at_end = u64_at(&head, 56) == Some(u64::MAX);
+    if kind == ExtentKind::Stream && (directory_at_end || !holds) {
         stream_end(place);
     }
 }
@@ -67,7 +69,9 @@ fn hosted(place: &mut Place<'_>, head: &[u8]) -> bool {
         && let Some(text) = place.read(at, 4096)
     {
         let lower = text.to_ascii_lowercase();
-        if memchr::memmem::find(&lower, b"disk descriptorfile").is_some() {
+        // Converters leave the first line out; the keys are what a reader needs.
+        let words: [&[u8]; 2] = [b"disk descriptorfile", b"createtype"];
+        if words.iter().any(|word| memchr::memmem::find(&lower, word).is_some()) {
             place.found.intact(at, length.min(1 << 20), "embedded descriptor is text");
         } else if is_random(&text) {
             let detail = "random-like bytes where the embedded descriptor must be";
@@ -80,7 +84,7 @@ fn hosted(place: &mut Place<'_>, head: &[u8]) -> bool {
     true
 }
 
-/// streamOptimized ends in a footer that repeats the header, then a sector of zeros.
+/// A stream whose grain directory stands at its end closes with a footer that repeats the header, then a sector of zeros.
 fn stream_end(place: &mut Place<'_>) {
     let at = place.size.saturating_sub(2 * SECTOR);
     let Some(end) = place.read(at, 1024) else { return };
