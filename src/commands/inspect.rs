@@ -1,12 +1,17 @@
 //! `vmglean inspect`: one file taken apart.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use super::{Usage, run_info};
+use anyhow::Context as _;
+
+use super::{Usage, check_output, run_info, write_whole};
 use crate::{
     cli::{Format, Global},
     families::Families,
-    inspect::{InspectOptions, inspect},
+    inspect::{InspectOptions, Inspected, inspect},
     interrupt::Interrupt,
     outcome::Outcome,
     report::{
@@ -28,6 +33,12 @@ pub struct Args {
     /// Folder that names found in a file may lead to [default: the file's own folder]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// Write the .vmx, .nvram and .vmxf that lie inside checkpoints to DIR, which is made if needed
+    #[arg(long, value_name = "DIR")]
+    pub extract: Option<PathBuf>,
+    /// Replace files in DIR that are there
+    #[arg(long, requires = "extract")]
+    pub overwrite: bool,
     /// More families, or other facts for known ones, in the form of docs/guide/families.md
     #[arg(long, value_name = "FILE")]
     pub families: Option<PathBuf>,
@@ -54,9 +65,12 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         if stop.asked() {
             break;
         }
-        let (file, one) = inspect(path, &options, &families);
-        outcome = outcome.and(one);
-        files.push(file);
+        let inspected = inspect(path, &options, &families);
+        if let Some(folder) = &args.extract {
+            extract(&inspected, path, folder, args, ui)?;
+        }
+        outcome = outcome.and(inspected.outcome);
+        files.push(inspected.file);
     }
     // Where not one file was to be had, nothing was delivered.
     if files.iter().all(|file| file.error.is_some() && file.size_bytes == 0) {
@@ -75,4 +89,31 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         write_text(&mut ui.stdout(), &record, ui.columns())?;
     }
     Ok(outcome)
+}
+
+/// Writes what lies inside `path` to `folder`, under the checkpoint's name.
+fn extract(
+    inspected: &Inspected,
+    path: &Path,
+    folder: &Path,
+    args: &Args,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    if inspected.spares.is_empty() {
+        ui.warn(format!("{} holds no copy of another file", path.display()));
+        return Ok(());
+    }
+    // The folder must not be made inside the evidence either.
+    check_output(folder, &args.files, true)?;
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    for spare in &inspected.spares {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".");
+        name.push(spare.extension);
+        let output = folder.join(name);
+        check_output(&output, &args.files, args.overwrite)?;
+        write_whole(&output, &spare.bytes, args.overwrite)?;
+        ui.message(format!("wrote {}", output.display()));
+    }
+    Ok(())
 }

@@ -24,7 +24,7 @@ use crate::{
     source::{Access, EvidenceRoot, RelPath},
 };
 
-pub use parse::{Parsed, parse};
+pub use parse::{Parsed, Spare, parse};
 
 /// How to inspect.
 #[derive(Clone, Debug, Default)]
@@ -35,13 +35,20 @@ pub struct InspectOptions {
     pub root: Option<PathBuf>,
 }
 
+/// One file taken apart.
+#[derive(Debug)]
+pub struct Inspected {
+    /// What it is made of.
+    pub file: InspectedFile,
+    /// What that means for the exit code.
+    pub outcome: Outcome,
+    /// Copies of other files that lie inside.
+    pub spares: Vec<Spare>,
+}
+
 /// Takes the file at `path` apart. Whatever is wrong with it is in the answer.
 #[must_use]
-pub fn inspect(
-    path: &Path,
-    options: &InspectOptions,
-    families: &Families,
-) -> (InspectedFile, Outcome) {
+pub fn inspect(path: &Path, options: &InspectOptions, families: &Families) -> Inspected {
     let mut file = InspectedFile {
         path: RecordPath(path.to_path_buf()),
         size_bytes: 0,
@@ -52,16 +59,11 @@ pub fn inspect(
         findings: Vec::new(),
         error: None,
     };
-    match look(path, options, families, &mut file) {
-        Ok(()) => {
-            let outcome = outcome(&file);
-            (file, outcome)
-        }
-        Err(why) => {
-            file.error = Some(why);
-            (file, Outcome::Partial)
-        }
-    }
+    let spares = look(path, options, families, &mut file).unwrap_or_else(|why| {
+        file.error = Some(why);
+        Vec::new()
+    });
+    Inspected { outcome: outcome(&file), file, spares }
 }
 
 /// Damage where a field or finding says so, in part where the medium failed.
@@ -85,7 +87,7 @@ fn look(
     options: &InspectOptions,
     families: &Families,
     file: &mut InspectedFile,
-) -> Result<(), String> {
+) -> Result<Vec<Spare>, String> {
     let (root, rel) = place(path, options)?;
     let root = Arc::new(root);
     let source = Arc::new(root.open_file(&rel).map_err(|error| match error {
@@ -96,7 +98,7 @@ fn look(
     })?);
     file.size_bytes = source.stamp().len_bytes;
     let name = split_suffix(rel.file_name().as_encoded_bytes(), families);
-    let Parsed { kind, format, rests_on, fields, defects, error } = parse(&*source, &name);
+    let Parsed { kind, format, rests_on, fields, defects, error, spares } = parse(&*source, &name);
     file.format = format;
     file.rests_on = rests_on;
     file.fields = fields;
@@ -117,7 +119,7 @@ fn look(
         chain::follow(&root, &rel, families, file, &mut told);
     }
     file.findings = told.findings;
-    Ok(())
+    Ok(spares)
 }
 
 /// The folder that names may lead to, and the file's place in it.

@@ -11,7 +11,7 @@ use vmglean_formats::{
     ovf::{Envelope, Manifest, TarList},
     vmdk::{ChangeTracking, ExtentFormat, OpenedExtent, RunKind, open_descriptor, open_extent},
     vmsd::Vmsd,
-    vmsn::{Checkpoint, carve},
+    vmsn::{Block, Checkpoint, MAX_SPARE_BYTES, carve},
     vmx::Vmx,
     vmxf::Vmxf,
 };
@@ -46,6 +46,17 @@ pub struct Parsed {
     pub defects: Vec<DefectRecord>,
     /// Why it could not be read, or not further.
     pub error: Option<String>,
+    /// Copies of other files that lie inside: what a checkpoint keeps of its machine.
+    pub spares: Vec<Spare>,
+}
+
+/// A whole file that lies inside another.
+#[derive(Clone, Debug)]
+pub struct Spare {
+    /// The ending of the file it is a copy of: `vmx`, `nvram` or `vmxf`.
+    pub extension: &'static str,
+    /// Its bytes, padding left out.
+    pub bytes: Vec<u8>,
 }
 
 impl Parsed {
@@ -187,6 +198,14 @@ fn take_apart(
         FileKind::Checkpoint => match Checkpoint::parse(source) {
             Ok(read) => {
                 parsed.take(&read);
+                let spares =
+                    [("cfgFile", &read.value.cfg_file), ("nvramFile", &read.value.nvram_file)];
+                let last = ("extendedConfigFile", &read.value.extended_config_file);
+                for (name, block) in spares.into_iter().chain([last]) {
+                    if let Some(block) = block {
+                        spare(source, name, block, parsed);
+                    }
+                }
                 if read.value.cfg_file.is_none() {
                     carved(source, parsed);
                 }
@@ -235,8 +254,47 @@ fn carved(source: &dyn ReadAt, parsed: &mut Parsed) {
     for found in &read.value {
         let value = format!("{} at {:#x}", size(found.block.stored.0), found.block.at.0);
         parsed.row("found by its tag", found.name, (found.at.0, found.block.stored.0), value);
+        spare(source, found.name, &found.block, parsed);
     }
     parsed.defects(&read.defects);
+}
+
+/// Keeps a spare file once, and takes a configuration apart.
+fn spare(source: &dyn ReadAt, name: &str, block: &Block, parsed: &mut Parsed) {
+    let extension = match name {
+        "cfgFile" => "vmx",
+        "nvramFile" => "nvram",
+        _ => "vmxf",
+    };
+    let mut bytes = match block.read(source, MAX_SPARE_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) => return parsed.fail(&error),
+    };
+    if extension != "nvram" {
+        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        bytes.truncate(end);
+    }
+    if extension == "vmx" {
+        let read = Vmx::parse(&bytes);
+        let mut fields: Vec<FieldRecord> =
+            read.value.fields().iter().map(FieldRecord::from).collect();
+        let mut defects: Vec<DefectRecord> = read.defects.iter().map(DefectRecord::from).collect();
+        // Offsets are those of this file, unless they lie in compressed bytes.
+        let base = if block.compressed { 0 } else { block.at.0 };
+        for field in &mut fields {
+            field.structure = "cfgFile".to_owned();
+            field.offset_bytes = field.offset_bytes.saturating_add(base);
+        }
+        for defect in &mut defects {
+            defect.structure = "cfgFile".to_owned();
+            defect.offset_bytes = defect.offset_bytes.saturating_add(base);
+        }
+        parsed.fields.append(&mut fields);
+        parsed.defects.append(&mut defects);
+    }
+    if !parsed.spares.iter().any(|known| known.extension == extension) {
+        parsed.spares.push(Spare { extension, bytes });
+    }
 }
 
 fn dictionary(bytes: &[u8], name: NameKind, parsed: &mut Parsed) {
