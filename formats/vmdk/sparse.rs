@@ -5,14 +5,15 @@
 use std::sync::OnceLock;
 
 use super::{
-    ExtentMap, Run, RunKind, SparseLayout,
+    ExtentMap, FoundGrain, Run, RunKind, SparseLayout,
     blocks::{Blocks, PIECE, is_zero},
     claims,
     defects::DefectSink,
     directory::{Directory, Slot},
     grain::{self, Copy, Judged, Place, Rule, TABLE},
     header::{self, SparseHeader},
-    stream::{self, MarkerIndex},
+    markers::MarkerIndex,
+    stream,
     walk::{self, GrainEntry, Shape, TableEntries, Tables},
 };
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     units::{ByteOffset, Bytes, SECTOR_BYTES, Sectors},
 };
 
+const MARKER: &str = "GrainMarker";
 /// Tables that are filled from markers where there is no directory: 32 TiB in usual grains.
 const WALKED_TABLES: u64 = 1 << 20;
 
@@ -418,7 +420,10 @@ impl SparseExtent {
         let mut answers = Vec::with_capacity(slots.len());
         for (index, (slot, table)) in (first..).zip(slots.iter().zip(judged)) {
             let table = match (slot, table) {
-                (Slot::Lost, _) => vec![Judged::Lost; width],
+                (Slot::Lost, _) => {
+                    answers.push(self.lost_table(file, index, width, sink));
+                    continue;
+                }
                 (_, None) => {
                     answers.push(TableEntries::Uniform(RunKind::Absent));
                     continue;
@@ -453,35 +458,88 @@ impl SparseExtent {
                 });
             }
             if self.can_walk() && entries.contains(&GrainEntry::Lost) {
-                self.fill_from_markers(file, index, &mut entries, &silent);
+                let found = self.marked(file, index, sink);
+                self.fill_from_markers(file, index, &found, &mut entries, &silent, sink);
             }
             answers.push(TableEntries::Each(entries));
         }
         answers
     }
 
+    /// A table of which nothing is left but the markers of its grains.
+    fn lost_table(
+        &self,
+        file: &dyn ReadAt,
+        index: u64,
+        width: usize,
+        sink: &mut DefectSink,
+    ) -> TableEntries {
+        if !self.can_walk() {
+            return TableEntries::Uniform(RunKind::Lost);
+        }
+        let found = self.marked(file, index, sink);
+        if found.is_empty() {
+            let whole = self.markers(file).is_whole();
+            return TableEntries::Uniform(if whole { RunKind::Absent } else { RunKind::Lost });
+        }
+        let mut entries = vec![GrainEntry::Lost; width];
+        let silent: Vec<usize> = (0..width).collect();
+        self.fill_from_markers(file, index, &found, &mut entries, &silent, sink);
+        TableEntries::Each(entries)
+    }
+
+    /// The grains whose markers name a place in this table.
+    fn marked(&self, file: &dyn ReadAt, table: u64, sink: &mut DefectSink) -> Vec<FoundGrain> {
+        let range = self.shape_of().table_range(table);
+        let markers = self.markers(file);
+        if markers.is_tangled() {
+            let feature = format!("{} grain markers without any order", markers.grains());
+            let kind = DefectKind::Unsupported { feature };
+            sink.add_for(range.clone(), Defect::new(MARKER, "lba", ByteOffset(0), kind));
+        }
+        markers.in_range(file, &self.header, range)
+    }
+
     fn fill_from_markers(
         &self,
         file: &dyn ReadAt,
         table: u64,
+        found: &[FoundGrain],
         entries: &mut [GrainEntry],
         silent: &[usize],
+        sink: &mut DefectSink,
     ) {
         let shape = self.shape_of();
-        let range = shape.table_range(table);
-        for found in self.markers(file).in_range(file, &self.header, range.clone()) {
-            let offset = found.lba.saturating_mul(SECTOR_BYTES).saturating_sub(range.start);
-            let nth = usize::try_from(offset.checked_div(shape.grain_bytes).unwrap_or(0));
-            if let Some(entry) = nth.ok().and_then(|nth| entries.get_mut(nth))
-                && *entry == GrainEntry::Lost
-            {
-                *entry = GrainEntry::Packed { at: found.at, stored: found.stored };
+        let start = shape.table_range(table).start;
+        let mut contested = Vec::new();
+        for same in found.chunk_by(|one, two| one.lba == two.lba) {
+            let Some(grain) = same.first() else { continue };
+            let offset = grain.lba.saturating_mul(SECTOR_BYTES).saturating_sub(start);
+            let nth = offset.checked_div(shape.grain_bytes).unwrap_or(0);
+            let Ok(nth) = usize::try_from(nth) else { continue };
+            let Some(entry) = entries.get_mut(nth).filter(|entry| **entry == GrainEntry::Lost)
+            else {
+                continue;
+            };
+            match same {
+                [_] => *entry = GrainEntry::Packed { at: grain.at, stored: grain.stored },
+                _ => {
+                    // A writer gives every grain once: which of these came later, nothing tells.
+                    contested.push(nth);
+                    let to = ByteOffset(grain.lba.saturating_mul(SECTOR_BYTES));
+                    let at = ByteOffset(same.last().map_or(0, |last| last.at));
+                    let defect = Defect::new(MARKER, "lba", at, DefectKind::Overlap { to });
+                    sink.add_for(shape.grain_range(table, nth), defect);
+                }
             }
         }
         if self.markers(file).is_whole() {
             // Every byte up to the end of the stream was accounted for: a grain that no marker
             // names and no entry points to was never written.
             for nth in silent {
+                if contested.binary_search(nth).is_ok() {
+                    continue;
+                }
                 if let Some(entry @ GrainEntry::Lost) = entries.get_mut(*nth) {
                     *entry = GrainEntry::Absent;
                 }

@@ -75,7 +75,10 @@ pub fn small_files(out: &Path, count: u64) -> io::Result<()> {
         let folder = out.join(format!("ds{:02}", number / 500)).join(&name);
         fs::create_dir_all(&folder)?;
         let disk = format!("{name}.vmdk");
-        fs::write(folder.join(format!("{name}.vmx")), vmx_text(&name, number, &[disk.clone()]))?;
+        fs::write(
+            folder.join(format!("{name}.vmx")),
+            vmx_text(&name, number, std::slice::from_ref(&disk)),
+        )?;
         let flat = format!("{name}-flat.vmdk");
         fs::write(folder.join(disk), descriptor_text(&flat, 83_886_080, number))?;
     }

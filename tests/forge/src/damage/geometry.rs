@@ -1,6 +1,6 @@
 //! Where a locker encrypts, as parameters over the original size.
 
-use std::ops::Range;
+use std::{iter::once, ops::Range};
 
 /// Where bytes are encrypted. Every number is in bytes of the original file.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,11 +98,11 @@ impl Geometry {
     fn raw(&self, size: u64) -> Vec<Range<u64>> {
         match self {
             Self::None => Vec::new(),
-            Self::Whole { start } => vec![*start.min(&size)..size],
-            Self::Head { bytes } => vec![0..*bytes.min(&size)],
+            Self::Whole { start } => once(*start.min(&size)..size).collect(),
+            Self::Head { bytes } => once(0..*bytes.min(&size)).collect(),
             Self::Periodic { start, run, period, stop } => comb(size, *start, *run, *period, *stop),
             Self::HeadThenPeriodic { head, start, run, period, stop } => {
-                let mut all = vec![0..*head.min(&size)];
+                let mut all: Vec<_> = once(0..*head.min(&size)).collect();
                 all.extend(comb(size, *start, *run, *period, *stop));
                 all
             }
