@@ -280,7 +280,7 @@ mod tests {
             head[mark.at..mark.at + mark.bytes.len()].copy_from_slice(mark.bytes);
             let found = detect(&head).expect("a magic is found");
             assert_eq!(found.kind, mark.kind);
-            assert_eq!(found.at.0, mark.at as u64);
+            assert_eq!(usize::try_from(found.at.0).ok(), Some(mark.at));
         }
     }
 

@@ -125,6 +125,38 @@ fn a_stream_without_its_footer_still_gives_every_grain() {
     }
 }
 
+#[test]
+fn two_grains_of_one_address_are_lost_where_no_table_chooses() {
+    let disk = Disk::new(70_000).pattern(0, 200_000, 1);
+    let mut file = stream::write(&disk, &StreamSpec::default()).image.to_bytes();
+    let tail = file.len() - 1024;
+    file[tail..].fill(0xa5);
+    // The second grain's marker is made to say that it is the first.
+    let second = (512..tail).step_by(512).find(|at| file[*at..*at + 8] == 128u64.to_le_bytes());
+    let second = second.unwrap();
+    file[second..second + 8].fill(0);
+    let opened = open_extent(&file).unwrap();
+    let whole = read_whole(opened.value.map.as_ref(), &file, 100);
+    assert_eq!(whole.states[0], State::Lost);
+    assert_eq!(whole.states[256], State::Data);
+    let word = format!("GrainMarker.lba at {:#x}: claims 0x0, which is taken already", second + 12);
+    assert!(has(&whole.defects, &word), "{:?}", whole.defects);
+}
+
+#[test]
+fn a_stream_of_a_petabyte_without_its_directory_is_one_run_of_what_is_lost() {
+    let disk = Disk::new(70_000).pattern(0, 200_000, 1);
+    let front = StreamSpec { layout: StreamLayout::Front, grain: 16, ..StreamSpec::default() };
+    let mut file = stream::write(&disk, &front).image.to_bytes();
+    file[12..20].copy_from_slice(&(1u64 << 41).to_le_bytes());
+    let gd = usize::try_from(u64::from_le_bytes(file[56..64].try_into().unwrap())).unwrap() * 512;
+    file[gd..gd + 512].fill(0xff);
+    let opened = open_extent(&file).unwrap();
+    let (runs, defects) = all_runs(opened.value.map.as_ref(), &file, 10_000);
+    assert_eq!(runs.last().unwrap().kind, RunKind::Lost);
+    assert!(runs.len() < 100 && !defects.is_empty(), "{}", runs.len());
+}
+
 /// A medium on which one stretch cannot be read.
 struct BadMedium(Vec<u8>, std::ops::Range<u64>);
 
