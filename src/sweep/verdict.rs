@@ -2,7 +2,7 @@
 
 use super::judge::{DiskFileJudgement, Judged, Judgements, holds_disk_data};
 use crate::{
-    catalog::{ChainLink, FileId, Index, LinkExtent, MachineDisk},
+    catalog::{ChainLink, Content, FileId, Index, LinkExtent, MachineDisk},
     finding::{Evidence, EvidenceKind, Finding, Weight},
     report::record::{DiskVerdict, Fraction, Method},
     triage::quick::{DiskState, Method as QuickMethod, SmallState},
@@ -311,6 +311,10 @@ impl<'a> Parts<'a> {
                     next: None,
                 });
                 self.note(LinkState::Unreadable, format!("{shown}: {why}"))
+            }
+            None if matches!(file.content, Content::Refused) => {
+                let what = file.findings.first().map(|f| f.what.clone()).unwrap_or_default();
+                self.note(LinkState::Missing, format!("extent {shown}: {what}"))
             }
             None if file.size_bytes == 0 => {
                 self.note(LinkState::Missing, format!("extent {shown} is empty"))
