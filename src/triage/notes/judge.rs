@@ -172,8 +172,9 @@ pub fn may_be_note(file_name: &[u8], length_bytes: u64, families: &Families) -> 
 /// Judges the content of a small file; `None` where it is no ransom note.
 ///
 /// Points come from a name that only notes have, from words of a known family, from `.onion`
-/// addresses, and from what notes speak of; words alone need three subjects, one of them
-/// encryption or a threat, and the victim addressed. Bytes past [`MAX_NOTE_BYTES`] are not read.
+/// addresses, and from what notes speak of. Words alone need four subjects: encryption or a
+/// threat, the victim addressed, and what no manual has beside them: a price, stolen data, or a
+/// way to reach the attacker. Bytes past [`MAX_NOTE_BYTES`] are not read.
 #[must_use]
 pub fn judge_note(file_name: &[u8], bytes: &[u8], families: &Families) -> Option<RansomNote> {
     let bytes = bytes.get(..usize::try_from(MAX_NOTE_BYTES).ok()?).unwrap_or(bytes);
@@ -250,7 +251,18 @@ fn content(note: &mut RansomNote, plain: &str, families: &Families) {
         subject.what == "says that files are encrypted"
             || subject.what == "threatens to publish data"
     });
-    if (speaks_to_victim && is_threat && spoken.len() >= 4)
+    // A manual of a backup program speaks of encrypted data and lost keys, but wants nothing.
+    let wants_something = !note.facts.onion_addresses.is_empty()
+        || !note.facts.contacts.is_empty()
+        || spoken.iter().any(|subject| {
+            matches!(
+                subject.what,
+                "threatens to publish data"
+                    | "asks for payment"
+                    | "tells how to talk to the attacker"
+            )
+        });
+    if (speaks_to_victim && is_threat && wants_something && spoken.len() >= 4)
         || note.score >= NAME_POINTS
         || from_markers
     {

@@ -50,11 +50,14 @@ pub(super) fn is_jpeg_data(bytes: &[u8]) -> bool {
 }
 
 /// How many links an LZMA2 chain must have to be no chance.
-const LZMA2_LINKS: usize = 8;
+const LZMA2_LINKS: usize = 5;
+/// Encoders end a chunk when it is nearly 64 KiB packed, or nearly 2 MiB unpacked.
+const FULL_PACKED: usize = 0xE000;
+const FULL_UNPACKED: usize = 0x1F_0000;
 
 /// Whether LZMA2 chunks (xz, 7-Zip) chain through these bytes: each chunk's header states where
-/// the next one lies. A link holds by chance once in 16 times, so eight from any of 65,536
-/// starts do so once in 65,536 windows.
+/// the next one lies. A link holds by chance once in 52 times, so five from any of 65,542
+/// starts do so once in 5,800 windows of ciphertext.
 pub(super) fn has_lzma2_chain(bytes: &[u8]) -> bool {
     let starts = bytes.len().min(0x1_0006);
     (0..starts).any(|start| {
@@ -82,8 +85,8 @@ fn lzma2_chunk(bytes: &[u8], at: usize) -> Option<usize> {
     let unpacked =
         (usize::from(control & 0x1F) << 16 | usize::from(high) << 8 | usize::from(low)) + 1;
     let packed = (usize::from(packed_high) << 8 | usize::from(packed_low)) + 1;
-    // Shorter ones than this do not fill a window with eight links anyway.
-    (unpacked >= packed && packed >= 4096).then_some(at + 5 + packed)
+    let is_full = packed >= FULL_PACKED || unpacked >= FULL_UNPACKED;
+    (unpacked >= packed && is_full).then_some(at + 5 + packed)
 }
 
 #[cfg(test)]

@@ -24,7 +24,6 @@ pub(super) struct Fit {
     pub(super) family: String,
     /// Families whose rule fits as well.
     pub(super) others: Vec<String>,
-    pub(super) prediction: Prediction,
     pub(super) nats: f64,
     pub(super) on_runs: u32,
     pub(super) detail: String,
@@ -55,7 +54,6 @@ pub(super) fn fit(samples: &[Sample], size: u64, families: &Families) -> Option<
                 nats,
                 on_runs,
                 detail: words(&prediction),
-                prediction,
             });
         }
     }

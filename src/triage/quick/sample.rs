@@ -220,10 +220,10 @@ impl Reader<'_> {
                 ));
             }
         }
-        if end - first >= 64 && container::has_lzma2_chain(run) {
+        if end - first >= 64 && container::has_lzma2_chain(bytes(0, random.len())) {
             return Wider::Explained(format!(
-                "LZMA2 chunks (xz, 7-Zip) chain from {:#x}",
-                start + (first * BLOCK_BYTES) as u64
+                "LZMA2 chunks (xz, 7-Zip) chain through {start:#x} to {:#x}",
+                at.end
             ));
         }
         if container::is_jpeg_data(run) {

@@ -252,7 +252,7 @@ fn a_disk_shorter_than_its_descriptor_says_is_damaged() {
 
 #[test]
 fn unreadable_places_are_named_and_keep_a_disk_from_being_untouched() {
-    let disk = gpt_disk(SIZE, Fill::Text).with(100 << 20..14 << 20, Fill::Broken);
+    let disk = gpt_disk(SIZE, Fill::Text).with(100 << 20..140 << 20, Fill::Broken);
     let judged = judge(&disk, &context("db01-flat.vmdk"));
     assert_eq!(judged.state, DiskState::Undetermined, "{}", judged.reason);
     assert!(judged.reason.contains("could not be read"), "{}", judged.reason);
