@@ -175,8 +175,8 @@ impl Reader<'_> {
     /// Reads up to 1 MiB round a hit and says what it belongs to.
     pub(super) fn widen(&mut self, hit: &Sample, size: u64) -> Wider {
         let wide = WINDOW_BYTES as u64;
-        // A quarter before, to see the beginning of what holds the hit; the rest behind.
-        let start = hit.strong_at.saturating_sub(wide / 4) / 4096 * 4096;
+        // Half before, half behind: a chain of blocks on either side can be seen.
+        let start = hit.strong_at.saturating_sub(wide / 2) / 4096 * 4096;
         let start = start.min(size.saturating_sub(wide) / 4096 * 4096);
         let at = start..start.saturating_add(wide).min(size);
         let Some(record) = self.window(&at) else { return Wider::Unreadable };
@@ -187,8 +187,8 @@ impl Reader<'_> {
             let to = (to * BLOCK_BYTES).min(self.buffer.len());
             self.buffer.get(from * BLOCK_BYTES..to).unwrap_or_default()
         };
-        // A header at the run's first block or shortly before, at a block's start.
-        for block in (first.saturating_sub(HEADER_BLOCKS)..=first).rev() {
+        // A header in the run or shortly before it, at a block's start.
+        for block in (first.saturating_sub(HEADER_BLOCKS)..=place).rev() {
             if let Some(name) = container::magic(bytes(block, block + 1)) {
                 let offset = start + (block * BLOCK_BYTES) as u64;
                 return Wider::Explained(format!("{name} header at {offset:#x}"));
