@@ -1,4 +1,5 @@
 //! Data flows one way: no module of `src` uses one that stands after it.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::{fs, path::Path};
 
