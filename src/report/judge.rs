@@ -79,9 +79,28 @@ pub(super) fn capacity(machine: &MachineRecord) -> (u64, bool) {
     (known.fold(0, u64::saturating_add), unknown)
 }
 
-/// The encrypted share with its interval, or the verdict's word where nothing was measured.
+/// Whether what is not encrypted of `disk` may be shown as good: nothing else is against it.
+pub(super) fn rest_is_good(disk: &DiskRecord) -> bool {
+    match disk.verdict {
+        DiskVerdict::Untouched
+        | DiskVerdict::DescriptorLost
+        | DiskVerdict::PartlyEncrypted
+        | DiskVerdict::Encrypted => true,
+        DiskVerdict::GuestEncrypted
+        | DiskVerdict::Undetermined
+        | DiskVerdict::Incomplete
+        | DiskVerdict::Damaged
+        | DiskVerdict::Unreadable => false,
+    }
+}
+
+/// The encrypted share with its interval, or the verdict's word where nothing was measured or
+/// no share would tell what is the matter.
 pub(super) fn share(disk: &DiskRecord) -> String {
     let Some(share) = disk.encrypted_fraction else { return disk.verdict.word().to_owned() };
+    if share.parts_per_million() == 0 && !rest_is_good(disk) {
+        return disk.verdict.word().to_owned();
+    }
     let (low, high) = interval(disk);
     if disk.method == Method::Full || low == high {
         return share.to_string();

@@ -22,7 +22,8 @@ pub(super) fn share(disk: &DiskRecord) -> String {
     let sure = low.value() * WIDTH;
     // Something seen shows; an upper bound of sampling alone is drawn to scale.
     let top = (high.value() * WIDTH).max(if none { 0.0 } else { sure + SEEN }).min(WIDTH);
-    let body = rect("i", 0.0, WIDTH) + &rect("e", 0.0, sure) + &rect("p", sure, top - sure);
+    let rest = if judge::rest_is_good(disk) { "i" } else { "q" };
+    let body = rect(rest, 0.0, WIDTH) + &rect("e", 0.0, sure) + &rect("p", sure, top - sure);
     svg(&format!("encrypted: {}", judge::share(disk)), &body)
 }
 

@@ -21,11 +21,12 @@ pub(super) fn share(disk: &DiskRecord, cells: usize) -> String {
     // A bound below half a cell is the resolution of sampling, not a sign.
     let seen = disk.encrypted_fraction.is_some_and(|f| f.parts_per_million() > 0);
     let top = top.max(usize::from(seen)).clamp(sure, cells);
+    let (colour, rest) = if judge::rest_is_good(disk) { (GOOD, "░") } else { (DIM, "?") };
     format!(
         "{}{}{}",
         painted(BAD, &"█".repeat(sure)),
         painted(BAD, &"▒".repeat(top - sure)),
-        painted(GOOD, &"░".repeat(cells - top))
+        painted(colour, &rest.repeat(cells - top))
     )
 }
 

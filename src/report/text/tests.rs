@@ -213,17 +213,17 @@ fn of_1200_machines_the_worst_are_named_and_the_rest_counted() {
         and 358 more (60 rollback-snapshot, 298 salvage-disk), listed with --all
 
     INCOMPLETE  60 machines, 14.6 TiB: something is missing: see what fits
-      SRV-0015                   2 disks    250 GiB  ▒░░░░░░░░░  10% (6.0–14%)         salvage-disk
+      SRV-0015                   2 disks    250 GiB  ▒?????????  10% (6.0–14%)         salvage-disk
         an extent is missing
-      SRV-0035                   2 disks    250 GiB  ▒░░░░░░░░░  10% (6.0–14%)         salvage-disk
+      SRV-0035                   2 disks    250 GiB  ▒?????????  10% (6.0–14%)         salvage-disk
         an extent is missing
         $ vmglean salvage ds01/SRV-0015 --out /case
         and 58 more (58 salvage-disk), listed with --all
 
     UNDETERMINED  60 machines, 14.6 TiB: cannot be said: look first
-      SRV-0016                   2 disks    250 GiB  ░░░░░░░░░░  0% (to 4.0%)          examine
+      SRV-0016                   2 disks    250 GiB  ??????????  undetermined          examine
         random-like without a trace
-      SRV-0036                   2 disks    250 GiB  ░░░░░░░░░░  0% (to 4.0%)          examine
+      SRV-0036                   2 disks    250 GiB  ??????????  undetermined          examine
         random-like without a trace
         $ vmglean inspect ds01/SRV-0016/SRV-0016.vmdk
         and 58 more (58 examine), listed with --all
