@@ -9,6 +9,9 @@ mod content;
 mod parse;
 mod traces;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
