@@ -33,10 +33,7 @@ fn look(path: &Path) -> Inspected {
 /// Codes of the findings that count.
 fn codes(found: &Inspected) -> Vec<&str> {
     let counted = found.file.findings.iter();
-    counted
-        .filter(|f| f.weight > crate::finding::Weight::Note)
-        .map(|f| f.code.as_str())
-        .collect()
+    counted.filter(|f| f.weight > crate::finding::Weight::Note).map(|f| f.code.as_str()).collect()
 }
 
 fn descriptor(extent: &str, sectors: u64) -> String {
@@ -96,9 +93,8 @@ fn a_checkpoint_gives_its_spares_and_the_configuration_in_it_with_its_place() {
     let file = checkpoint::disk_only(0xBED2_BED2, &vmx, &nvram, &vmxf);
     let found = look(&folder.put("web01-Snapshot1.vmsn", &file));
     assert_eq!(codes(&found), Vec::<&str>::new());
-    let spare = |extension| {
-        found.spares.iter().find(|s| s.extension == extension).map(|s| s.bytes.clone())
-    };
+    let spare =
+        |extension| found.spares.iter().find(|s| s.extension == extension).map(|s| s.bytes.clone());
     assert_eq!(spare("vmx"), Some(vmx));
     assert_eq!(spare("nvram"), Some(nvram));
     assert_eq!(spare("vmxf"), Some(vmxf));
