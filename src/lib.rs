@@ -1,7 +1,8 @@
 //! vmglean: gleans what ransomware left of VMware virtual machines.
 //!
-//! Data flows one way: [`source`] → [`catalog`] → [`triage`] → report; [`sweep`] drives them
-//! for a whole datastore, [`inspect`] takes one file apart, and the [`commands`] are thin.
+//! Data flows one way: [`source`] → [`catalog`] → [`triage`] → [`salvage`] → report; [`sweep`]
+//! drives them for a whole datastore, [`inspect`] takes one file apart, and the [`commands`] are
+//! thin.
 
 pub mod catalog;
 pub mod cli;
@@ -13,6 +14,7 @@ pub mod inspect;
 pub mod interrupt;
 pub mod outcome;
 pub mod report;
+pub mod salvage;
 pub mod source;
 pub mod sweep;
 pub mod triage;

@@ -2,6 +2,7 @@
 
 mod file;
 mod mapped;
+mod record_path;
 mod root;
 mod walk;
 
@@ -10,6 +11,7 @@ use std::{io, ops::Range};
 use vmglean_formats::ReadAt;
 
 pub use file::{Access, FileStamp, SourceFile};
+pub use record_path::RecordPath;
 pub use root::{Escape, EvidenceRoot, OpenError, RelPath, base_name};
 pub use walk::{Found, FoundKind, WalkError, walk};
 

@@ -6,18 +6,17 @@
 
 mod map;
 mod number;
-mod path;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod totals;
 
+pub use crate::source::RecordPath;
 pub use map::{
     EdgeUncertainty, FooterRecord, MAP_SCHEMA, MapRecord, MapRun, MapState, MapSummary,
     PatternKind, PatternRecord,
 };
 pub use number::{Fraction, Score};
-pub use path::RecordPath;
 pub use sweep::{
     Basis, Candidate, Confidence, ConfigRecord, ConfigState, DiskRecord, DiskVerdict, FamilyHit,
     MachineRecord, MachineVerdict, Method, NoteRecord, OrphanRecord, Route, RunInfo, SWEEP_SCHEMA,
