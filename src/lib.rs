@@ -1,12 +1,14 @@
 //! vmglean: gleans what ransomware left of VMware virtual machines.
 //!
-//! Data flows one way: [`source`] → [`catalog`] → [`triage`] → [`salvage`] → report; [`sweep`]
-//! drives them for a whole datastore, [`inspect`] takes one file apart, and the [`commands`] are
-//! thin.
+//! Data flows one way: [`source`] → [`catalog`] → [`triage`] → [`consolidate`] → [`salvage`] →
+//! report; [`sweep`] drives them for a whole datastore, [`inspect`] takes one file apart, [`chain`]
+//! the disks under a leaf, and the [`commands`] are thin.
 
 pub mod catalog;
+pub mod chain;
 pub mod cli;
 pub mod commands;
+pub mod consolidate;
 pub mod disk;
 pub mod families;
 pub mod finding;

@@ -4,15 +4,16 @@
 use std::{fs, path::Path};
 
 /// Modules from the ground up. A module may use those before it, and itself.
-const ORDER: [&[&str]; 9] = [
+const ORDER: [&[&str]; 10] = [
     &["outcome", "finding", "interrupt"],
     &["source"],
     &["families", "disk"],
     &["catalog"],
     &["triage"],
+    &["consolidate"],
     &["salvage"],
     &["redeploy"],
-    &["report", "ui", "sweep", "inspect"],
+    &["report", "ui", "sweep", "inspect", "chain"],
     &["cli", "commands"],
 ];
 

@@ -35,6 +35,8 @@ pub enum Command {
     Sweep(commands::sweep::Args),
     /// Take one file apart: every structure, field, offset and defect.
     Inspect(commands::inspect::Args),
+    /// The disks under a leaf: links, what is wrong or missing, which points in time can be had.
+    Chain(commands::chain::Args),
     /// Show a recorded sweep as a page, text or a table.
     Report(commands::report::Args),
     /// Shell completions on stdout.

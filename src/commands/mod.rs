@@ -1,5 +1,6 @@
 //! One thin file a command: arguments, and a `run` that calls the engine and hands on its result.
 
+pub mod chain;
 pub mod inspect;
 pub mod manual;
 pub mod report;
@@ -32,6 +33,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Sweep(args) => sweep::run(&args, &cli.global, &ui, &stop),
         Command::Inspect(args) => inspect::run(&args, &cli.global, &ui, &stop),
+        Command::Chain(args) => chain::run(&args, &cli.global, &ui, &stop),
         Command::Report(args) => report::run(&args, &ui),
         Command::Completions(args) => manual::completions(args),
         Command::Man => manual::man(),

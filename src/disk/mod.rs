@@ -12,7 +12,8 @@ mod resolve;
 mod run;
 
 pub use chain::{
-    Candidate, Chain, ChainEnd, ChainError, ChainLink, Companions, FolderCompanions, open_chain,
+    Candidate, Chain, ChainEnd, ChainError, ChainLink, Companions, DescribedBy, ExtentFacts,
+    FolderCompanions, MAX_LINKS, open_chain,
 };
 pub use extent::{DiskFile, DiskLink, ExtentBody, LinkExtent};
 pub use reader::{GoneRange, RunError, VirtualDisk, Walk};

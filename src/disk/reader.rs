@@ -83,12 +83,19 @@ type KeptGrain = (FileId, u64, Arc<Vec<u8>>);
 /// A disk chain from a leaf (or any link) down, read as one disk. Bytes that are lost are never
 /// read as zeros: such a read fails and names the range ([`GoneRange`]).
 pub struct VirtualDisk {
-    links: Vec<DiskLink>,
-    files: Vec<DiskFile>,
-    bottom: Bottom,
+    parts: Arc<Parts>,
+    /// The link the disk is read from, 0 = leaf.
+    first: usize,
     capacity: u64,
     windows: Mutex<VecDeque<Arc<Window>>>,
     grains: Mutex<VecDeque<KeptGrain>>,
+}
+
+/// What all points in time of one chain share.
+struct Parts {
+    links: Vec<DiskLink>,
+    files: Vec<DiskFile>,
+    bottom: Bottom,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -101,7 +108,24 @@ impl VirtualDisk {
     #[must_use]
     pub fn new(links: Vec<DiskLink>, files: Vec<DiskFile>, bottom: Bottom) -> Self {
         let capacity = links.first().map_or(0, |link| link.capacity);
-        Self { links, files, bottom, capacity, windows: Mutex::default(), grains: Mutex::default() }
+        let parts = Arc::new(Parts { links, files, bottom });
+        Self { parts, first: 0, capacity, windows: Mutex::default(), grains: Mutex::default() }
+    }
+
+    /// The same chain read from a deeper link on: the disk as it was when that link was frozen.
+    /// Links keep their numbers. `None` where the chain has no such link.
+    #[must_use]
+    pub fn at_link(&self, link: usize) -> Option<Self> {
+        let capacity = self.parts.links.get(link)?.capacity;
+        let parts = Arc::clone(&self.parts);
+        let (windows, grains) = (Mutex::default(), Mutex::default());
+        Some(Self { parts, first: link, capacity, windows, grains })
+    }
+
+    /// The link the disk is read from, 0 = leaf.
+    #[must_use]
+    pub fn first_link(&self) -> usize {
+        self.first
     }
 
     /// A disk that is one plain file, read as it is.
@@ -121,28 +145,28 @@ impl VirtualDisk {
         self.capacity
     }
 
-    /// The links, leaf first.
+    /// All links of the chain, leaf first.
     #[must_use]
     pub fn links(&self) -> &[DiskLink] {
-        &self.links
+        &self.parts.links
     }
 
     /// The files the disk is made of; [`FileId`] counts them.
     #[must_use]
     pub fn files(&self) -> &[DiskFile] {
-        &self.files
+        &self.parts.files
     }
 
     /// The file of a run that has one.
     #[must_use]
     pub fn file(&self, id: FileId) -> Option<&DiskFile> {
-        self.files.get(id.0 as usize)
+        self.parts.files.get(id.0 as usize)
     }
 
     /// What lies under the deepest link.
     #[must_use]
     pub fn bottom(&self) -> &Bottom {
-        &self.bottom
+        &self.parts.bottom
     }
 
     /// What `from..from + length` is made of: runs in order, without gap or overlap, cut at the
@@ -154,7 +178,9 @@ impl VirtualDisk {
         if from >= end {
             return Resolved::default();
         }
-        resolve(&self.links, &self.files, &self.bottom, (from, end), max_runs)
+        let parts = &self.parts;
+        let links = (parts.links.as_slice(), self.first);
+        resolve(links, &parts.files, &parts.bottom, (from, end), max_runs)
     }
 
     /// Walks `from..end` window by window: each step is a batch of runs, resolved once.
@@ -166,11 +192,11 @@ impl VirtualDisk {
     /// Why the bytes of `run` are gone.
     #[must_use]
     pub fn why_gone(&self, run: &ResolvedRun) -> String {
-        let Some(link) = self.links.get(run.link as usize) else {
+        let Some(link) = self.parts.links.get(run.link as usize) else {
             return "no such link".to_owned();
         };
         let Some(index) = run.extent else {
-            return match &self.bottom {
+            return match &self.parts.bottom {
                 Bottom::Lost { why } => why.clone(),
                 Bottom::Zeros => "allocated nowhere".to_owned(),
             };

@@ -20,12 +20,12 @@ pub enum Bottom {
 /// Open stretches closer together than this are asked about in one call.
 const ASK_TOGETHER_BYTES: u64 = 1 << 20;
 
-/// Runs of `from..from + length`, at most about `max_runs` of them.
+/// Runs of `from..end` read from link `first` down, at most about `max_runs` of them.
 ///
 /// Cost is bounded by links × `max_runs`, whatever the disk's size: where one link has more to
 /// say, the stretch is cut short for all.
 pub(super) fn resolve(
-    links: &[DiskLink],
+    (links, first): (&[DiskLink], usize),
     files: &[DiskFile],
     bottom: &Bottom,
     (from, mut end): (u64, u64),
@@ -34,8 +34,8 @@ pub(super) fn resolve(
     let max_runs = max_runs.max(1);
     let mut found = Resolved::default();
     let mut open: Vec<(u64, u64)> = vec![(from, end)];
-    let mut deepest = 0;
-    for (index, link) in links.iter().enumerate() {
+    let mut deepest = u32::try_from(first).unwrap_or(u32::MAX);
+    for (index, link) in links.iter().enumerate().skip(first) {
         if open.is_empty() {
             break;
         }

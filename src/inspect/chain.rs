@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::Told;
 use crate::{
-    disk::{ChainEnd, ChainLink, Companions, FolderCompanions, open_chain},
-    families::{Families, split_suffix},
+    disk::{ChainEnd, ChainLink, open_chain},
+    families::Families,
     finding::Weight,
     report::{
         inspect::{FieldRecord, InspectedFile},
         units::bytes as size,
     },
     source::{EvidenceRoot, RelPath},
-    triage::footer::{FooterQuestion, read_footer},
+    triage::footer::footerless,
 };
 
 /// Links listed; a host allows 32 snapshots.
@@ -25,20 +25,7 @@ pub(super) fn follow(
     file: &mut InspectedFile,
     told: &mut Told,
 ) {
-    let names = families.clone();
-    let companions =
-        FolderCompanions::new(Arc::clone(root)).with_lengths(Box::new(move |path, source| {
-            let name = split_suffix(path.file_name().as_encoded_bytes(), &names);
-            let named = name.suffixes.iter().flat_map(|s| s.families.iter());
-            let question = FooterQuestion {
-                whole_sectors: false,
-                expected_bytes: None,
-                named: named.map(|family| family.family.clone()).collect(),
-            };
-            let reading = read_footer(source, &question, &names).ok()?;
-            (reading.is_proven() || name.is_renamed()).then_some(reading.original_size_bytes)
-        }));
-    let companions: Arc<dyn Companions> = Arc::new(companions);
+    let companions = footerless(root, families);
     let chain = match open_chain(&companions, rel) {
         Ok(chain) => chain,
         Err(error) => {

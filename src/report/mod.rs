@@ -1,5 +1,6 @@
 //! What a run found, as records that scripts can rely on, and the renderers that show them.
 
+pub mod chain;
 pub mod csv;
 pub mod html;
 pub mod inspect;
@@ -14,6 +15,6 @@ pub mod text;
 pub mod units;
 
 /// The word an enum has in records.
-fn word<T: serde::Serialize>(value: &T) -> String {
+pub(crate) fn word<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! What one link of a chain says of itself.
 
 use serde::Serialize;
-use vmglean_formats::vmdk::{ContentId, CreateType, Descriptor, ExtentFormat};
+use vmglean_formats::vmdk::{ContentId, CreateType, Descriptor, ExtentFormat, Geometry};
 
 use crate::source::RelPath;
 
@@ -40,8 +40,16 @@ pub struct ChainLink {
     pub parent_hint: Option<String>,
     /// Whether it says that it has a parent, or is of a kind that always has one.
     pub has_parent: bool,
+    /// Why the parent that was taken may be the wrong one: its CID is another, or is not known.
+    pub parent_doubt: Option<String>,
     /// `ddb.adapterType`.
     pub adapter_type: Option<String>,
+    /// `ddb.virtualHWVersion`.
+    pub hardware_version: Option<String>,
+    /// `ddb.uuid`.
+    pub uuid: Option<String>,
+    /// `ddb.geometry.*`.
+    pub geometry: Option<Geometry>,
     /// Whether VMware itself encrypts it, so that high entropy is expected.
     pub vmware_encrypted: bool,
     /// Virtual size in bytes.
@@ -82,7 +90,11 @@ impl ChainLink {
             long_content_id: None,
             parent_hint: None,
             has_parent: false,
+            parent_doubt: None,
             adapter_type: None,
+            hardware_version: None,
+            uuid: None,
+            geometry: None,
             vmware_encrypted: false,
             capacity: 0,
             extents: Vec::new(),
@@ -104,6 +116,9 @@ impl ChainLink {
             parent_hint: descriptor.parent_file_name_hint().map(str::to_owned),
             has_parent: descriptor.has_parent(),
             adapter_type: descriptor.adapter_type().map(str::to_owned),
+            hardware_version: descriptor.get("ddb.virtualHWVersion").map(str::to_owned),
+            uuid: descriptor.uuid().map(str::to_owned),
+            geometry: descriptor.geometry(),
             vmware_encrypted: descriptor.is_vmware_encrypted(),
             ..Self::bare(path, renamed, described_by)
         }

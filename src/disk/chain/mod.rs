@@ -160,6 +160,12 @@ pub fn open_chain(companions: &Arc<dyn Companions>, leaf: &RelPath) -> Result<Ch
         }
         match find_parent(&mut opener, link, &visited) {
             Parent::Found(parent, opened) => (candidate, source) = (parent, opened),
+            Parent::Doubted(parent, opened, why) => {
+                (candidate, source) = (parent, opened);
+                if let Some(link) = links.last_mut() {
+                    link.parent_doubt = Some(why);
+                }
+            }
             Parent::Cycle(path) => break ChainEnd::Cycle { path },
             Parent::Missing { why } => break ChainEnd::ParentMissing { why },
         }

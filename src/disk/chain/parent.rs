@@ -15,6 +15,8 @@ const MAX_NEIGHBOURS: usize = 4096;
 /// What was found for a link that says it has a parent.
 pub(super) enum Parent {
     Found(Candidate, Arc<dyn Source>),
+    /// Found by its name, but its CID does not speak for it.
+    Doubted(Candidate, Arc<dyn Source>, String),
     Cycle(RelPath),
     Missing { why: String },
 }
@@ -164,25 +166,20 @@ fn mismatched(
     let parent = name(&seen.candidate.path);
     let next = "the parent was changed after this snapshot was taken, or is another disk: do not \
                 trust ranges read through this link before a file system check agrees";
-    match (wanted, seen.cid) {
-        (Some(wanted), Some(cid)) => opener.told.damage(
+    let (code, what) = match (wanted, seen.cid) {
+        (Some(wanted), Some(cid)) => (
             "chain.cid-mismatch",
-            &link.path,
             format!("asks for a parent with CID {wanted}, {parent} has CID {cid}"),
-            next,
         ),
-        (Some(wanted), None) => opener.told.damage(
+        (Some(wanted), None) => (
             "chain.cid-unknown",
-            &link.path,
             format!("asks for a parent with CID {wanted}; {parent} shows none"),
-            next,
         ),
-        (None, _) => opener.told.damage(
+        (None, _) => (
             "chain.cid-unknown",
-            &link.path,
             format!("has no readable parentCID; {parent} is taken by its name alone"),
-            next,
         ),
-    }
-    Parent::Found(seen.candidate, seen.source)
+    };
+    opener.told.damage(code, &link.path, what.clone(), next);
+    Parent::Doubted(seen.candidate, seen.source, what)
 }

@@ -4,6 +4,7 @@
 //! comes from the evidence goes through [`plain`](super::plain) first.
 
 mod bar;
+pub(in crate::report) mod chain;
 pub(in crate::report) mod layout;
 mod sweep;
 #[cfg(test)]

@@ -5,10 +5,12 @@
 //! ranges by arithmetic. Footers stack when a program ran more than once.
 
 mod campaign;
+mod companions;
 mod geometry;
 mod read;
 
 pub use campaign::{CampaignMarker, EndSample, FileEnd, campaign_markers};
+pub use companions::footerless;
 pub use geometry::Stated;
 pub use read::{
     FooterLayer, FooterProof, FooterQuestion, FooterReading, TAIL_BYTES, exercise, read_footer,

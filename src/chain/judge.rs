@@ -1,0 +1,195 @@
+//! The content of every file of a chain, judged from samples.
+
+use std::{collections::HashMap, sync::Arc};
+
+use rayon::prelude::*;
+use vmglean_formats::vmdk::ExtentFormat;
+
+use super::points::{Served, instant};
+use crate::{
+    disk::{Chain, ChainLink, DescribedBy, ExtentFacts},
+    families::{Families, split_suffix},
+    report::{
+        chain::{ExtentRecord, LinkRecord, LinkState},
+        record::{Fraction, RecordPath},
+    },
+    source::{EvidenceRoot, RelPath},
+    triage::quick::{DiskContext, DiskState, ExtentKind, QuickOptions, judge_disk},
+    ui::Progress,
+};
+
+/// Files judged; a machine's chain has one a link, and a host allows 32 snapshots.
+const MAX_JUDGED: usize = 512;
+
+/// What samples say of one file.
+pub(super) struct FileState {
+    state: LinkState,
+    reason: String,
+    encrypted: Option<f64>,
+}
+
+fn kind_of(extent: &ExtentFacts) -> ExtentKind {
+    match extent.format {
+        Some(ExtentFormat::HostedSparse) => ExtentKind::Sparse,
+        Some(ExtentFormat::StreamOptimized) => ExtentKind::Stream,
+        Some(ExtentFormat::Cowd) => ExtentKind::Cowd,
+        Some(ExtentFormat::SeSparse) => ExtentKind::SeSparse,
+        None => ExtentKind::Flat,
+    }
+}
+
+/// Judges each file once, on all threads.
+pub(super) fn judge(
+    root: &Arc<EvidenceRoot>,
+    chain: &Chain,
+    samples: u32,
+    families: &Families,
+    stop: &(dyn Fn() -> bool + Sync),
+    progress: &Progress,
+) -> HashMap<RelPath, FileState> {
+    if samples == 0 {
+        return HashMap::new();
+    }
+    let mut seen = std::collections::HashSet::new();
+    let files: Vec<(&ChainLink, &ExtentFacts, &RelPath)> = chain
+        .links
+        .iter()
+        .flat_map(|link| link.extents.iter().map(move |extent| (link, extent)))
+        .filter_map(|(link, extent)| Some((link, extent, extent.path.as_ref()?)))
+        .filter(|(_, _, path)| seen.insert((*path).clone()))
+        .take(MAX_JUDGED)
+        .collect();
+    files
+        .par_iter()
+        .filter_map(|(link, extent, path)| {
+            if stop() {
+                return None;
+            }
+            let name = split_suffix(path.file_name().as_encoded_bytes(), families);
+            let context = DiskContext {
+                path: path.as_path().display().to_string(),
+                kind: kind_of(extent),
+                expected_bytes: extent.format.is_none().then_some(extent.length),
+                suffixes: name.suffixes.clone(),
+                legit_encryption: link
+                    .vmware_encrypted
+                    .then(|| "VMware encryption, by its descriptor".to_owned()),
+                ..DiskContext::default()
+            };
+            let options = QuickOptions { samples, ..QuickOptions::default() };
+            let state = match root.open_file(path) {
+                Ok(file) => {
+                    let judged = judge_disk(&file, &context, &options, families);
+                    progress.add(judged.read_bytes);
+                    FileState {
+                        state: match judged.state {
+                            DiskState::Untouched => LinkState::Untouched,
+                            DiskState::Encrypted => LinkState::Encrypted,
+                            DiskState::PartlyEncrypted => LinkState::PartlyEncrypted,
+                            DiskState::Damaged => LinkState::Damaged,
+                            DiskState::Undetermined => LinkState::Undetermined,
+                        },
+                        reason: judged.reason,
+                        encrypted: judged.encrypted.map(|share| share.estimate),
+                    }
+                }
+                Err(error) => FileState {
+                    state: LinkState::Missing,
+                    reason: error.to_string(),
+                    encrypted: None,
+                },
+            };
+            Some(((*path).clone(), state))
+        })
+        .collect()
+}
+
+/// The links with what is known of each.
+pub(super) fn links(
+    root: &EvidenceRoot,
+    chain: &Chain,
+    judged: &HashMap<RelPath, FileState>,
+    served: &Served,
+) -> Vec<LinkRecord> {
+    let mut found = Vec::with_capacity(chain.links.len());
+    for (number, link) in chain.links.iter().enumerate() {
+        let extents: Vec<ExtentRecord> =
+            link.extents.iter().map(|extent| extent_record(extent, judged)).collect();
+        let worst = extents.iter().max_by_key(|extent| extent.state);
+        let (mut state, mut reason) = match worst {
+            Some(worst) => (worst.state, worst.reason.clone()),
+            None => (LinkState::Missing, "its descriptor names no usable extent".to_owned()),
+        };
+        let lost = served.lost_at(number);
+        if lost > 0 && state < LinkState::Damaged {
+            state = LinkState::Damaged;
+            reason = format!("{lost} bytes of it have no place that can be believed");
+        }
+        let modified = std::iter::once(&link.path)
+            .chain(link.extents.iter().filter_map(|extent| extent.path.as_ref()))
+            .take(64)
+            .filter_map(|path| changed_us(root, path))
+            .max();
+        found.push(LinkRecord {
+            number: u64::try_from(number).unwrap_or(u64::MAX),
+            path: RecordPath(link.path.as_path().to_path_buf()),
+            renamed: link.renamed,
+            described_by: match link.described_by {
+                DescribedBy::File => "file",
+                DescribedBy::Embedded => "embedded",
+                DescribedBy::Header => "header",
+                DescribedBy::Raw => "raw",
+            }
+            .to_owned(),
+            create_type: link.create_type.as_ref().and_then(|t| t.word()).map(str::to_owned),
+            cid: link.cid.map(|cid| cid.to_string()),
+            parent_cid: link.parent_cid.filter(|_| link.has_parent).map(|cid| cid.to_string()),
+            long_content_id: link.long_content_id.clone(),
+            parent_hint: link.parent_hint.clone(),
+            capacity_bytes: link.capacity,
+            modified: modified.and_then(instant),
+            serves_bytes: served.by_link.get(number).copied(),
+            state,
+            reason,
+            extents,
+        });
+    }
+    found
+}
+
+/// Last change of a file, microseconds since 1970 UTC.
+pub(super) fn changed_us(root: &EvidenceRoot, path: &RelPath) -> Option<i64> {
+    let stamp = root.open_file(path).ok()?.stamp();
+    i64::try_from(stamp.mtime_ns / 1000).ok()
+}
+
+fn extent_record(extent: &ExtentFacts, judged: &HashMap<RelPath, FileState>) -> ExtentRecord {
+    let known = extent.path.as_ref().and_then(|path| judged.get(path));
+    let (state, reason) = match (&extent.broken, known, &extent.path) {
+        (Some(why), Some(known), _) if known.state > LinkState::Damaged => {
+            (known.state, format!("{}; {why}", known.reason))
+        }
+        (Some(why), _, Some(_)) => (LinkState::Damaged, why.clone()),
+        (Some(why), _, None) => (LinkState::Missing, why.clone()),
+        (None, Some(known), _) => (known.state, known.reason.clone()),
+        (None, None, Some(_)) => (LinkState::Unjudged, "its content was not looked at".to_owned()),
+        (None, None, None) => (LinkState::Untouched, "zeros by the descriptor's word".to_owned()),
+    };
+    ExtentRecord {
+        path: extent.path.as_ref().map(|path| RecordPath(path.as_path().to_path_buf())),
+        name: extent.name.clone(),
+        renamed: extent.renamed,
+        format: match (extent.format, &extent.path) {
+            (Some(format), _) => Some(crate::report::word(&format)),
+            (None, Some(_)) => Some("flat".to_owned()),
+            (None, None) => None,
+        },
+        file_bytes: extent.file_len,
+        length_bytes: extent.length,
+        state,
+        reason,
+        encrypted_fraction: known
+            .and_then(|known| known.encrypted)
+            .map(Fraction::new),
+    }
+}

@@ -1,0 +1,4 @@
+//! Chains of disks, made by qemu-img and the forge, told and made one by the program.
+
+mod chain;
+mod make;
