@@ -4,7 +4,9 @@ use std::{os::unix::ffi::OsStrExt, sync::Arc};
 
 use vmglean_formats::{
     ByteOffset, ReadAt,
-    vmdk::{ContentId, Descriptor, descriptor::looks_like_descriptor, open_descriptor, open_extent},
+    vmdk::{
+        ContentId, Descriptor, descriptor::looks_like_descriptor, open_descriptor, open_extent,
+    },
 };
 
 use crate::{
@@ -54,9 +56,7 @@ pub(super) fn missing(
         .take(MAX_LOOKED_AT)
         .filter_map(|file| score(root, child, &file.path, families))
         .collect();
-    scored.sort_by(|a, b| {
-        b.score.cmp(&a.score).then_with(|| a.record.path.cmp(&b.record.path))
-    });
+    scored.sort_by(|a, b| b.score.cmp(&a.score).then_with(|| a.record.path.cmp(&b.record.path)));
     scored.truncate(MAX_TOLD);
     Some(MissingRecord {
         child: RecordPath(child.path.as_path().to_path_buf()),
@@ -102,8 +102,7 @@ fn look(file: &SourceFile, path: &RelPath, families: &Families) -> Option<Disk> 
         return None;
     }
     // A flat extent is as long as its disk, footers left out.
-    let question =
-        FooterQuestion { whole_sectors: true, expected_bytes: None, named: Vec::new() };
+    let question = FooterQuestion { whole_sectors: true, expected_bytes: None, named: Vec::new() };
     let reading = read_footer(file, &question, families).ok()?;
     Some(Disk { capacity: Some(reading.original_size_bytes), ..Disk::default() })
 }

@@ -188,8 +188,6 @@ fn extent_record(extent: &ExtentFacts, judged: &HashMap<RelPath, FileState>) -> 
         length_bytes: extent.length,
         state,
         reason,
-        encrypted_fraction: known
-            .and_then(|known| known.encrypted)
-            .map(Fraction::new),
+        encrypted_fraction: known.and_then(|known| known.encrypted).map(Fraction::new),
     }
 }

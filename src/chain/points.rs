@@ -229,12 +229,7 @@ fn output_name(record: &LinkRecord) -> String {
     format!("/path/outside/{}.vmdk", name.get(..end).unwrap_or("disk"))
 }
 
-fn judge(
-    chain: &Chain,
-    links: &[LinkRecord],
-    from: usize,
-    sums: &Sums,
-) -> (PointState, String) {
+fn judge(chain: &Chain, links: &[LinkRecord], from: usize, sums: &Sums) -> (PointState, String) {
     if sums.lost + sums.unreadable > 0 {
         let state = if sums.data == 0 { PointState::Lost } else { PointState::Damaged };
         let mut parts = Vec::new();

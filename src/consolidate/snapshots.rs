@@ -67,9 +67,7 @@ pub fn find_tree(root: &EvidenceRoot, links: &[ChainLink]) -> Option<SnapshotTre
         .ok()?
         .flatten()
         .map(|entry| entry.file_name())
-        .filter(|name| {
-            name.as_bytes().to_ascii_lowercase().windows(5).any(|part| part == b".vmsd")
-        })
+        .filter(|name| name.as_bytes().to_ascii_lowercase().windows(5).any(|part| part == b".vmsd"))
         .take(MAX_LISTS)
         .collect();
     names.sort();
@@ -108,9 +106,8 @@ fn read(
     let file = root.open_file(path).ok()?;
     let bytes = file.read_up_to(ByteOffset(0), MAX_VMSD_BYTES).ok()?;
     let parsed = Vmsd::parse(&bytes);
-    let link_of = |name: &str| {
-        by_name.get(&base_name(name.as_bytes()).to_ascii_lowercase()).copied()
-    };
+    let link_of =
+        |name: &str| by_name.get(&base_name(name.as_bytes()).to_ascii_lowercase()).copied();
     let snapshots = parsed.value.snapshots.iter().map(|node| {
         let disks: Vec<FrozenDisk> = node
             .disks

@@ -278,11 +278,7 @@ pub fn write_lines(out: &mut dyn Write, record: &ChainRecord) -> io::Result<()> 
     }
     let mut lines = vec![
         Line::Schema { schema: &record.schema },
-        Line::Leaf {
-            leaf: &record.leaf,
-            capacity_bytes: record.capacity_bytes,
-            end: &record.end,
-        },
+        Line::Leaf { leaf: &record.leaf, capacity_bytes: record.capacity_bytes, end: &record.end },
     ];
     lines.extend(record.links.iter().map(Line::Link));
     lines.extend(record.missing.iter().map(Line::Missing));

@@ -201,7 +201,8 @@ fn a_chain_of_five_hundred_links_is_told_in_bounded_time() {
         let place = text.find(&format!("parentCID={parent}")).unwrap();
         let cid = if n == 0 { parent.clone() } else { own.clone() };
         copy[place..place + 18].copy_from_slice(format!("parentCID={cid}").as_bytes());
-        fs::write(case.ds().join(format!("{n:04}.vmdk")), &copy[..0x20000.min(copy.len())]).unwrap();
+        fs::write(case.ds().join(format!("{n:04}.vmdk")), &copy[..0x20000.min(copy.len())])
+            .unwrap();
     }
     let (_, record) = case.chain("0499.vmdk", &["--samples", "0"]);
     assert_eq!(record["end"]["kind"], "base", "{}", record["end"]);

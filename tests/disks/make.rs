@@ -68,10 +68,7 @@ impl Case {
 
     /// A child of `parent`, with what `writes` puts into it.
     pub(crate) fn child(&self, parent: &str, name: &str, writes: &[&str]) {
-        self.qemu(
-            "qemu-img",
-            &["create", "-q", "-f", "vmdk", "-b", parent, "-F", "vmdk", name],
-        );
+        self.qemu("qemu-img", &["create", "-q", "-f", "vmdk", "-b", parent, "-F", "vmdk", name]);
         self.write(name, writes);
     }
 

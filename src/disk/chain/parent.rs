@@ -18,7 +18,9 @@ pub(super) enum Parent {
     /// Found by its name, but its CID does not speak for it.
     Doubted(Candidate, Arc<dyn Source>, String),
     Cycle(RelPath),
-    Missing { why: String },
+    Missing {
+        why: String,
+    },
 }
 
 /// A file that could be the parent.
