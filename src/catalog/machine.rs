@@ -15,7 +15,7 @@ use super::{
 use crate::{families::NameKind, finding::Finding, source::RelPath};
 
 /// Where a configuration can be had from, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigSource {
     /// The `.vmx` or `.vmtx` itself.
     Own(FileId),
@@ -28,6 +28,16 @@ pub enum ConfigSource {
 }
 
 impl ConfigSource {
+    /// Its place among all kinds, the best first.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Own(_) => 0,
+            Self::Backup(_) => 1,
+            Self::Checkpoint(_) => 2,
+            Self::Log(_) => 3,
+        }
+    }
+
     /// The file.
     #[must_use]
     pub fn file(self) -> FileId {
@@ -243,11 +253,16 @@ impl<'a> Build<'a, '_> {
             }
             for (stem, leaves) in groups {
                 let backup = self.backup(root, &folder, &stem);
+                let spelled = leaves.first().map_or(&stem[..], |leaf| {
+                    let name = self.index.file(*leaf).stem();
+                    name.get(..stem.len()).unwrap_or(name)
+                });
+                let spelled = String::from_utf8_lossy(spelled).into_owned();
                 let (name, disks) = match backup {
                     Some((id, facts)) => (facts.display_name.clone(), self.configured(id, facts)),
                     None => (None, self.disks(leaves)),
                 };
-                let name = name.unwrap_or_else(|| String::from_utf8_lossy(&stem).into_owned());
+                let name = name.unwrap_or_else(|| spelled);
                 self.push(name, root, folder.clone(), None, disks);
             }
         }
@@ -355,7 +370,7 @@ impl<'a> Build<'a, '_> {
             self.claimed.insert(*id);
             companions.push(*id);
         }
-        sources.sort();
+        sources.sort_by_key(|source| (source.rank(), self.age(source.file()), source.file()));
         let findings = Vec::new();
         let config = Config { own, sources };
         self.machines.push(Machine {
@@ -368,6 +383,16 @@ impl<'a> Build<'a, '_> {
             companions,
             findings,
         });
+    }
+
+    /// Sorts numbered files of one machine by age, youngest first: `vmware.log` is written now,
+    /// and a higher number is younger in `vmware-2.log` and `vm-Snapshot3.vmsn`.
+    fn age(&self, id: FileId) -> u32 {
+        let name = own_stem(self.index.file(id));
+        let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        let number = name.get(name.len() - digits..).and_then(|d| std::str::from_utf8(d).ok());
+        let number = number.and_then(|digits| digits.parse().ok()).unwrap_or(0);
+        if name == b"vmware" { 0 } else { u32::MAX - number }
     }
 
     /// How many configurations lie in a folder.

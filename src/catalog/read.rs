@@ -15,7 +15,7 @@ use super::{
     file::{CatalogFile, Content},
 };
 use crate::{
-    families::{Families, NameKind, split_suffix},
+    families::{Families, NameKind, SuffixMeaning, split_suffix},
     finding::{Finding, Weight},
     source::{EvidenceRoot, Found, FoundKind, OpenError, SourceFile},
 };
@@ -36,7 +36,12 @@ pub fn read_file(
     found: &Found,
     families: &Families,
 ) -> CatalogFile {
-    let name = split_suffix(found.path.file_name().as_bytes(), families);
+    let mut name = split_suffix(found.path.file_name().as_bytes(), families);
+    // What a locker leaves beside its victim is not the victim under another name.
+    if name.suffixes.iter().any(|suffix| suffix.meaning == SuffixMeaning::Sidecar) {
+        name.stem = found.path.file_name().as_bytes().to_vec();
+        name.kind = NameKind::Other;
+    }
     let mut file = CatalogFile {
         root: root_index,
         shown: root.display(&found.path),

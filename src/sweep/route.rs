@@ -4,7 +4,7 @@ use std::{os::unix::ffi::OsStrExt as _, path::Path};
 
 use super::{
     judge::Judgements,
-    verdict::{DiskJudged, LinkState},
+    verdict::{DiskJudged, LinkState, own_name},
 };
 use crate::{
     catalog::{ConfigSource, Content, Index, Machine, VmwareEncryption},
@@ -36,7 +36,7 @@ fn config_state(
         return (ConfigState::Missing, Some("its .vmx is gone".to_owned()));
     };
     let file = index.file(id);
-    let shown = file.shown.display();
+    let shown = own_name(file);
     match &file.content {
         Content::Vmx(facts) if facts.encryption == VmwareEncryption::Whole => {
             (ConfigState::VmwareEncrypted, None)
@@ -95,7 +95,7 @@ pub(super) fn judge_machine(
         MachineVerdict::Incomplete | MachineVerdict::Undetermined => Route::Examine,
     };
     let reason = reason(verdict, route, disks, config_reason.as_deref(), renamed);
-    let next_command = next_command(route, machine, disks, index);
+    let next_command = next_command(verdict, route, machine, disks, index);
     MachineJudged { verdict, route, reason, next_command, config, config_reason }
 }
 
@@ -203,6 +203,7 @@ fn reason(
 }
 
 fn next_command(
+    verdict: MachineVerdict,
     route: Route,
     machine: &Machine,
     disks: &[DiskJudged],
@@ -239,6 +240,8 @@ fn next_command(
             }
         }
         Route::SalvageDisk | Route::RestoreBackup | Route::Examine => match leaf() {
+            // What is missing, and what could take its place, is the chain's to say.
+            Some(id) if verdict == MachineVerdict::Incomplete => command("chain", shown(id)),
             Some(id) => command("map", shown(id)),
             None => command("inspect", machine.anchor().map_or_else(folder, shown)),
         },

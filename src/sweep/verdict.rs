@@ -2,7 +2,7 @@
 
 use super::judge::{DiskFileJudgement, Judged, Judgements, holds_disk_data};
 use crate::{
-    catalog::{ChainLink, Content, FileId, Index, LinkExtent, MachineDisk},
+    catalog::{CatalogFile, ChainLink, Content, FileId, Index, LinkExtent, MachineDisk},
     finding::{Evidence, EvidenceKind, Finding, Weight},
     report::record::{DiskVerdict, Fraction, Method},
     triage::quick::{DiskState, Method as QuickMethod, SmallState},
@@ -218,6 +218,11 @@ fn method(measured: &[&DiskFileJudgement]) -> Method {
     }
 }
 
+/// The name alone: a reason stands beside its machine, whose folder is told there.
+pub(super) fn own_name(file: &CatalogFile) -> String {
+    file.path.file_name().to_string_lossy().into_owned()
+}
+
 impl<'a> Parts<'a> {
     fn note(&mut self, state: LinkState, why: String) -> LinkState {
         self.reasons.push((state, why));
@@ -244,6 +249,7 @@ impl<'a> Parts<'a> {
     fn lost_descriptor(&mut self, id: FileId) -> LinkState {
         let file = self.index.file(id);
         let shown = file.shown.display().to_string();
+        let own = own_name(file);
         let judged = self.judgements.files.get(&id);
         let why = match judged {
             Some(Judged::Small(small)) => {
@@ -257,13 +263,13 @@ impl<'a> Parts<'a> {
                     ),
                 });
                 match small.state {
-                    SmallState::Encrypted => format!("descriptor {shown} is encrypted"),
-                    _ => format!("descriptor {shown}: {}", small.reason),
+                    SmallState::Encrypted => format!("descriptor {own} is encrypted"),
+                    _ => format!("descriptor {own}: {}", small.reason),
                 }
             }
-            Some(Judged::Gone(why)) => format!("descriptor {shown}: {why}"),
-            _ if file.size_bytes == 0 => format!("descriptor {shown} is empty"),
-            _ => format!("descriptor {shown} is not readable"),
+            Some(Judged::Gone(why)) => format!("descriptor {own}: {why}"),
+            _ if file.size_bytes == 0 => format!("descriptor {own} is empty"),
+            _ => format!("descriptor {own} is not readable"),
         };
         self.findings.push(Finding {
             code: "disk.descriptor-lost".to_owned(),
@@ -285,21 +291,22 @@ impl<'a> Parts<'a> {
         };
         let file = self.index.file(id);
         let shown = file.shown.display().to_string();
+        let own = own_name(file);
         if let Some(finding) = file.findings.iter().find(|f| f.weight == Weight::Unreadable) {
-            return self.note(LinkState::Unreadable, format!("{shown}: {}", finding.what));
+            return self.note(LinkState::Unreadable, format!("{own}: {}", finding.what));
         }
         match self.judgements.files.get(&id) {
             Some(Judged::Disk(judged)) => {
                 self.measured.push(judged);
                 let judged: &'a DiskFileJudgement = judged;
-                self.measured_extent(judged, &shown, extent, link)
+                self.measured_extent(judged, [&shown, &own], extent, link)
             }
             Some(Judged::Small(small)) => {
                 let (state, why) = match small.state {
                     SmallState::Encrypted => (LinkState::Encrypted, "is encrypted".to_owned()),
                     _ => (LinkState::Undetermined, small.reason.clone()),
                 };
-                self.note(state, format!("{shown}: {why}"))
+                self.note(state, format!("{own}: {why}"))
             }
             Some(Judged::Gone(why)) => {
                 self.findings.push(Finding {
@@ -310,27 +317,27 @@ impl<'a> Parts<'a> {
                     what: why.clone(),
                     next: None,
                 });
-                self.note(LinkState::Unreadable, format!("{shown}: {why}"))
+                self.note(LinkState::Unreadable, format!("{own}: {why}"))
             }
             None if matches!(file.content, Content::Refused) => {
                 let what = file.findings.first().map(|f| f.what.clone()).unwrap_or_default();
-                self.note(LinkState::Missing, format!("extent {shown}: {what}"))
+                self.note(LinkState::Missing, format!("extent {own}: {what}"))
             }
             None if file.size_bytes == 0 => {
-                self.note(LinkState::Missing, format!("extent {shown} is empty"))
+                self.note(LinkState::Missing, format!("extent {own} is empty"))
             }
             None if file.findings.iter().any(|f| f.weight == Weight::Damage) => {
                 let what = file.findings.first().map(|f| f.what.clone()).unwrap_or_default();
-                self.note(LinkState::Missing, format!("{shown}: {what}"))
+                self.note(LinkState::Missing, format!("{own}: {what}"))
             }
-            None => self.note(LinkState::Undetermined, format!("{shown} was not measured")),
+            None => self.note(LinkState::Undetermined, format!("{own} was not measured")),
         }
     }
 
     fn measured_extent(
         &mut self,
         judged: &DiskFileJudgement,
-        shown: &str,
+        [shown, own]: [&str; 2],
         extent: &LinkExtent,
         link: &ChainLink,
     ) -> LinkState {
@@ -359,7 +366,7 @@ impl<'a> Parts<'a> {
             DiskState::Undetermined => LinkState::Undetermined,
             DiskState::Untouched => LinkState::Whole,
         };
-        self.note(state, format!("{shown}: {}", content.reason));
+        self.note(state, format!("{own}: {}", content.reason));
         if let Some(tables) =
             judged.tables.as_ref().filter(|t| t.lost_bytes > 0 || t.defect_count > 0)
         {
@@ -378,7 +385,7 @@ impl<'a> Parts<'a> {
                 what: what.clone(),
                 next: Some("vmglean inspect lists every defect".to_owned()),
             });
-            state = state.max(self.note(LinkState::Damaged, format!("{shown}: {what}")));
+            state = state.max(self.note(LinkState::Damaged, format!("{own}: {what}")));
         }
         if extent.kind.is_some()
             && let Some(line) = extent.length_bytes
@@ -397,7 +404,7 @@ impl<'a> Parts<'a> {
                 what: what.clone(),
                 next: None,
             });
-            state = state.max(self.note(LinkState::Missing, format!("{shown}: {what}")));
+            state = state.max(self.note(LinkState::Missing, format!("{own}: {what}")));
         }
         state
     }

@@ -301,7 +301,7 @@ fn settle_length(
         return;
     }
     let mut lengths: Vec<u64> = Vec::new();
-    let mut named_length = None;
+    let mut named_length: Option<(u64, Vec<&str>)> = None;
     for family in families.all() {
         for form in &family.footers {
             let Some(length) = form.length_bytes else { continue };
@@ -321,7 +321,11 @@ fn settle_length(
             };
             reading.candidates.push(hint(family, seen));
             if question.named.contains(&family.name) {
-                named_length = Some((length, family.name.clone()));
+                match &mut named_length {
+                    Some((known, names)) if *known == length => names.push(&family.name),
+                    Some(_) => {}
+                    None => named_length = Some((length, vec![&family.name])),
+                }
             }
             lengths.push(length);
         }
@@ -350,8 +354,8 @@ fn settle_length(
     if !reading.candidates.is_empty() || witnessed.is_some() {
         let named = named_length.is_some();
         let mut known = reading.candidates.clone();
-        if let Some((_, name)) = &named_length {
-            known.retain(|hint| hint.family == *name);
+        if let Some((_, names)) = &named_length {
+            known.retain(|hint| names.contains(&hint.family.as_str()));
         }
         reading.layers.push(FooterLayer {
             offset_bytes: offset,

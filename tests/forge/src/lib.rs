@@ -4,6 +4,7 @@
 
 pub mod corpus;
 pub mod damage;
+pub mod estate;
 pub mod scale;
 pub mod vm;
 pub mod vmdk;

@@ -1,0 +1,447 @@
+//! The machines of the estate, one for each thing a sweep must tell apart.
+
+use super::{
+    Estate, Expected,
+    attack::{self, Locker, share},
+    guest,
+    machine::Made,
+};
+use crate::{
+    damage::{Geometry, family_cases},
+    vm::{sealed, text},
+    vmdk::{
+        Disk,
+        cowd::{self, CowdSpec},
+        descriptor::ExtentLine,
+        sesparse::{self, SeSparseSpec},
+        sparse::{self, SparseSpec},
+        stream::{self, StreamSpec},
+    },
+};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const BERLIN: &str = "ds-berlin";
+const LYON: &str = "ds-lyon";
+const OLD: &str = "ds-old";
+const HOSTED: &str = "workstation";
+
+/// Makes it.
+#[must_use]
+pub fn make() -> Estate {
+    let mut estate = Estate::default();
+    berlin(&mut estate);
+    berlin_not_hit(&mut estate);
+    lyon(&mut estate);
+    old(&mut estate);
+    hosted(&mut estate);
+    estate
+}
+
+/// Verdict, route, and state of the configuration.
+type Answer = (&'static str, &'static str, &'static str);
+
+impl Made {
+    fn expect(&self, answer: Answer, source: Option<&str>, disks: &[&'static str]) -> Expected {
+        let (verdict, route, config) = answer;
+        Expected {
+            folder: self.folder.clone(),
+            name: self.name.clone(),
+            story: String::new(),
+            verdict,
+            route,
+            config,
+            config_source: source.map(|file| file.replace("{}", &self.name)),
+            disks: disks.to_vec(),
+            encrypted_share: None,
+            family: None,
+        }
+    }
+}
+
+impl Expected {
+    fn told(self, estate: &mut Estate, story: &str) {
+        estate.machines.push(Self { story: story.to_owned(), ..self });
+    }
+
+    fn hit(self, share: f64, family: Option<&'static str>) -> Self {
+        Self { encrypted_share: Some(share), family, ..self }
+    }
+
+    fn clean(self) -> Self {
+        Self { encrypted_share: Some(0.0), ..self }
+    }
+}
+
+const REDEPLOY: Answer = ("untouched", "redeploy", "intact");
+
+fn berlin(estate: &mut Estate) {
+    let akira = attack::akira();
+    akira.leave_note(estate, BERLIN);
+
+    let machine = Made { efi: true, ..Made::new(BERLIN, "db01", 2, "windows2019srv-64") };
+    let link = machine.flat(estate, "{}", guest::windows(2 * MIB, 2, &[]));
+    machine.small_files(estate, &[link]);
+    let spots = family_cases(2 * MIB as u64);
+    let spots = spots.iter().find(|case| case.name == "Akira spot 50");
+    let spots = spots.map_or(Geometry::None, |case| case.geometry.clone());
+    let truth = akira.hit(estate, &machine.path("{}-flat.vmdk"), spots);
+    akira.hit_small(estate, &machine, &["{}.vmdk", "{}.vmx", "{}.nvram", "{}.vmsd"]);
+    akira.leave_note(estate, &machine.folder);
+    machine
+        .expect(
+            ("partly-encrypted", "salvage-disk", "encrypted"),
+            Some("vmware.log"),
+            &["partly-encrypted"],
+        )
+        .hit(share(&truth), Some("Akira (C++)"))
+        .told(
+            estate,
+            "Windows, GPT. Akira 2023, spots at 50 percent over the flat disk, whole .vmdk, .vmx, \
+             .nvram and .vmsd; logs left",
+        );
+
+    let machine = Made::new(BERLIN, "app01", 3, "debian11-64");
+    let link = machine.flat(estate, "{}", guest::linux_mbr(MIB, "app01", 3));
+    machine.small_files(estate, &[link]);
+    for file in ["{}.vmdk", "{}-flat.vmdk", "{}.vmx", "{}.vmxf", "{}.vmsd", "{}.nvram"] {
+        let path = machine.path(file);
+        estate.rename(&path, &format!("{path}.akira"));
+    }
+    akira.leave_note(estate, &machine.folder);
+    machine
+        .expect(("untouched", "rebuild-config", "intact"), Some("{}.vmx.akira"), &["untouched"])
+        .clean()
+        .told(
+            estate,
+            "Linux, MBR. Every file renamed to .akira, nothing encrypted: the locker was stopped",
+        );
+
+    let mut machine = Made::new(BERLIN, "Büro-PC Müller", 4, "windows9-64");
+    machine.efi = true;
+    let link = machine.flat(estate, "{}", guest::windows(MIB, 4, &[]));
+    machine.small_files(estate, &[link]);
+    estate.take(&machine.path("{}.vmx"));
+    akira.leave_note(estate, &machine.folder);
+    machine
+        .expect(
+            ("config-lost", "rebuild-config", "missing"),
+            Some("vmware.log"),
+            &["untouched"],
+        )
+        .clean()
+        .told(estate, "Windows, GPT, name with umlauts and a space. The .vmx is gone, logs and disk are whole");
+}
+
+fn berlin_not_hit(estate: &mut Estate) {
+    let machine = Made::new(BERLIN, "web01", 1, "debian11-64");
+    let link = machine.flat(estate, "{}", guest::linux(MIB, "web01", 1));
+    machine.small_files(estate, &[link]);
+    machine.change_tracking(estate, MIB as u64);
+    machine
+        .expect(REDEPLOY, Some("{}.vmx"), &["untouched"])
+        .clean()
+        .told(estate, "Linux, GPT, changed block tracking. Nothing done to it");
+    let orphan = machine.path("{}_1-flat.vmdk");
+    estate.put(orphan.clone(), guest::linux_mbr(512 * KIB, "old-share", 9));
+    estate.orphans.push((orphan, machine.name));
+
+    let machine = Made::new(BERLIN, "files01", 5, "windows2019srv-64");
+    let documents: Vec<(&str, Vec<u8>)> = (0..4_u64)
+        .zip(["2020.csv", "2021.csv", "letters.txt", "stock.csv"])
+        .map(|(n, name)| (name, guest::prose(50 + n, 700 * KIB)))
+        .collect();
+    let archive = guest::zip(&documents);
+    let dump = guest::gzip(&guest::prose(60, 1100 * KIB));
+    let more = [("archive.zip", archive), ("dump.sql.gz", dump)];
+    let link = machine.flat(estate, "{}", guest::windows(2 * MIB, 5, &more));
+    machine.small_files(estate, &[link]);
+    machine.expect(REDEPLOY, Some("{}.vmx"), &["untouched"]).clean().told(
+        estate,
+        "Windows, GPT, most of its data a zip and a gzip: looks random, is not encrypted",
+    );
+
+    let machine = Made::new(BERLIN, "bde01", 6, "windows2019srv-64");
+    let link = machine.flat(estate, "{}", guest::bitlocker(MIB, 6));
+    machine.small_files(estate, &[link]);
+    machine.expect(("undetermined", "examine", "intact"), Some("{}.vmx"), &["undetermined"]).told(
+        estate,
+        "Windows, MBR, one BitLocker volume: random by its owner's will, not by the attack",
+    );
+
+    let mut machine = Made { efi: true, ..Made::new(BERLIN, "vdi-007", 7, "windows11-64") };
+    let key_safe =
+        format!("vmware:key/list/(pair/(fqid/a/NKP/key-7,HMAC%2dSHA%2d256,{}))", sealed::SECRET);
+    machine.extra = [
+        ("vmx.encryptionType", "partial"),
+        ("vtpm.present", "TRUE"),
+        ("encryption.keySafe", key_safe.as_str()),
+        ("encryption.data", sealed::SECRET),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into();
+    let link = machine.flat(estate, "{}", guest::windows(MIB, 7, &[]));
+    machine.small_files(estate, &[link]);
+    estate.put(machine.path("{}.nvram"), sealed::container(20_000));
+    machine.expect(REDEPLOY, Some("{}.vmx"), &["untouched"]).clean().told(
+        estate,
+        "Windows with a virtual TPM: VMware encrypts its secrets and .nvram, the disk is clear",
+    );
+}
+
+fn lyon(estate: &mut Estate) {
+    let qilin = attack::qilin();
+    qilin.leave_note(estate, LYON);
+
+    let machine = Made::new(LYON, "mail01", 10, "centos8-64");
+    let link = machine.flat(estate, "{}", guest::linux(2 * MIB, "mail01", 10));
+    machine.small_files(estate, &[link]);
+    let comb = Geometry::Periodic { start: 0, run: 1 << 20, period: 2 << 20, stop: None };
+    let truth = qilin.hit(estate, &machine.path("{}-flat.vmdk"), comb);
+    qilin.hit_small(estate, &machine, &["{}.vmdk", "{}.vmx", "{}.vmxf", "{}.vmsd", "{}.nvram"]);
+    qilin.leave_note(estate, &machine.folder);
+    machine
+        .expect(
+            ("partly-encrypted", "salvage-disk", "encrypted"),
+            Some("vmware.log"),
+            &["partly-encrypted"],
+        )
+        .hit(share(&truth), Some("Qilin"))
+        .told(
+            estate,
+            "Linux, GPT. Qilin with a suffix made for this victim, 1 MiB of every 2 MiB; small \
+             files whole, logs left",
+        );
+
+    let machine = Made::new(LYON, "dc01", 11, "windows2019srv-64");
+    let link = machine.flat(estate, "{}", guest::windows(MIB, 11, &[]));
+    machine.small_files(estate, &[link]);
+    qilin.hit_small(estate, &machine, &["{}.vmx", "{}.vmsd", "{}.nvram"]);
+    qilin.leave_note(estate, &machine.folder);
+    machine
+        .expect(
+            ("config-lost", "rebuild-config", "encrypted"),
+            Some("vmware.log"),
+            &["untouched"],
+        )
+        .clean()
+        .told(estate, "Windows, GPT. Disk locked by its host and left; .vmx, .vmsd and .nvram encrypted, logs whole");
+
+    let mut machine = Made::new(LYON, "hr01", 12, "windows2019srv-64");
+    let content = guest::windows(MIB, 12, &[]);
+    let link = machine.flat(estate, "{}", content);
+    machine.small_files(estate, &[link]);
+    machine.snapshot(estate, "before patch day");
+    let sectors = MIB as u64 / 512;
+    let delta = Disk::new(sectors)
+        .write(300 << 10, guest::rows(120, 40 << 10))
+        .write(600 << 10, guest::prose(121, 60 << 10));
+    let extent = "hr01-000001-sesparse.vmdk";
+    estate.put(
+        machine.path(extent),
+        sesparse::write(&delta, &SeSparseSpec::default()).image.to_bytes(),
+    );
+    let text = machine.describe("seSparse", ExtentLine::new(sectors, "SESPARSE", extent), 1);
+    estate.put(machine.path("{}-000001.vmdk"), text.text());
+    machine
+        .expect(REDEPLOY, Some("{}.vmx"), &["untouched"])
+        .clean()
+        .told(estate, "Windows, GPT, one snapshot on an seSparse delta. Nothing done to it");
+
+    let machine = Made::new(LYON, "vault01", 13, "windows2019srv-64");
+    let content = guest::sealed(512 * KIB, 13);
+    let extent = ExtentLine::new(content.len() as u64 / 512, "VMFS", "vault01-flat.vmdk");
+    let mut text = machine.describe("vmfs", extent, 0);
+    text.ddb.push(("encryptionKeys".into(), "vmware:key/list/(pair/(fqid/a/NKP/key-13))".into()));
+    text.ddb.push(("iofilters".into(), "vmwarevmcrypt".into()));
+    estate.put(machine.path("{}.vmdk"), text.text());
+    estate.put(machine.path("{}-flat.vmdk"), content);
+    estate.put(machine.path("{}.vmx"), sealed::key_server_vmx());
+    estate.put(machine.path("{}.vmxf"), text::vmxf("vault01.vmx"));
+    estate.put(machine.path("{}.vmsd"), text::vmsd(&[], 0, false));
+    estate.put(machine.path("{}.nvram"), sealed::container(8684));
+    machine
+        .expect(
+            ("undetermined", "examine", "vmware-encrypted"),
+            Some("{}.vmx"),
+            &["guest-encrypted"],
+        )
+        .told(estate, "Encrypted whole by VMware itself, under a key server");
+}
+
+fn old(estate: &mut Estate) {
+    rollback(estate);
+
+    let babuk = attack::babuk();
+    let machine = Made::new(OLD, "legacy02", 21, "windows2012srv-64");
+    let link = machine.flat(estate, "{}", guest::windows(MIB, 21, &[]));
+    machine.small_files(estate, &[link]);
+    let head = Geometry::Head { bytes: 512 << 20 };
+    let truth = babuk.hit(estate, &machine.path("{}-flat.vmdk"), head);
+    babuk.hit_small(estate, &machine, &["{}.vmdk", "vmware.log", "vmware-1.log"]);
+    babuk.leave_note(estate, &machine.folder);
+    machine
+        .expect(("encrypted", "restore-backup", "intact"), Some("{}.vmx"), &["encrypted"])
+        .hit(share(&truth), Some("Babuk ESXi"))
+        .told(
+            estate,
+            "Windows, GPT. Babuk's first 512 MiB are all of this disk; logs encrypted, .vmx left",
+        );
+
+    let locker = attack::esxi_args();
+    let machine = Made::new(OLD, "web03", 22, "debian11-64");
+    let link = machine.flat(estate, "{}", guest::linux_mbr(MIB, "web03", 22));
+    machine.small_files(estate, &[link]);
+    let copy = machine.vmx();
+    let small = ["{}.vmdk", "{}.vmx", "{}.vmxf", "{}.vmsd", "{}.nvram"];
+    locker.hit_small(estate, &machine, &small);
+    for (n, file) in small.iter().enumerate() {
+        let sidecar = guest::sealed(512, 220 + n as u64);
+        estate.put(format!("{}.args", machine.path(file)), sidecar);
+    }
+    estate.put(machine.path("{}.vmx~"), copy);
+    locker.leave_note(estate, &machine.folder);
+    machine
+        .expect(
+            ("config-lost", "rebuild-config", "encrypted"),
+            Some("{}.vmx~"),
+            &["descriptor-lost"],
+        )
+        .clean()
+        .told(
+            estate,
+            "Linux, MBR. As ESXiArgs leaves many: descriptor and .vmx encrypted under their own \
+             names, .args beside them, the flat disk whole, a .vmx~ left",
+        );
+
+    let conti = attack::conti();
+    let machine = Made::new(OLD, "scan01", 23, "ubuntu-64");
+    let link = machine.flat(estate, "{}", guest::linux(2 * MIB, "scan01", 23));
+    machine.small_files(estate, &[link]);
+    let head = Geometry::Head { bytes: MIB as u64 };
+    let truth = conti.hit(estate, &machine.path("{}-flat.vmdk"), head);
+    let small = ["{}.vmdk", "{}.vmx", "{}.vmxf", "{}.vmsd", "{}.nvram"];
+    conti.hit_small(estate, &machine, &small);
+    conti.hit_small(estate, &machine, &["vmware.log", "vmware-1.log"]);
+    conti.leave_note(estate, &machine.folder);
+    machine
+        .expect(("partly-encrypted", "salvage-disk", "encrypted"), None, &["partly-encrypted"])
+        .hit(share(&truth), Some("Conti ESXi"))
+        .told(
+            estate,
+            "Linux, GPT. Conti, the first MiB of the disk; every small file and log encrypted",
+        );
+
+    let size = 1 << 20;
+    let basta = attack::black_basta(size);
+    let machine = Made::new(OLD, "sql01", 24, "windows2012srv-64");
+    let link = machine.flat(estate, "{}", guest::windows(size as usize, 24, &[]));
+    machine.small_files(estate, &[link]);
+    let lattice = Geometry::Periodic { start: 0, run: 64, period: 192, stop: None };
+    let truth = basta.hit(estate, &machine.path("{}-flat.vmdk"), lattice);
+    let sound = Locker { cipher: crate::damage::Cipher::Stream, ..basta.clone() };
+    sound.hit_small(estate, &machine, &["{}.vmdk", "{}.vmx", "{}.nvram"]);
+    basta.leave_note(estate, &machine.folder);
+    machine
+        .expect(
+            ("partly-encrypted", "salvage-disk", "encrypted"),
+            Some("vmware.log"),
+            &["partly-encrypted"],
+        )
+        .hit(share(&truth), Some("Black Basta ELF"))
+        .told(estate, "Windows, GPT. Black Basta, 64 bytes of every 192: finer than any block");
+}
+
+/// A snapshot's delta is encrypted, the base below it is whole.
+fn rollback(estate: &mut Estate) {
+    let inc = attack::inc();
+    let mut machine = Made::new(OLD, "erp01", 20, "windows2016srv-64");
+    let base = machine.flat(estate, "{}", guest::windows(MIB, 20, &[]));
+    machine.small_files(estate, std::slice::from_ref(&base));
+    machine.snapshot(estate, "before upgrade");
+    let sectors = MIB as u64 / 512;
+    let delta = Disk::new(sectors)
+        .write(200 << 10, guest::rows(200, 150 << 10))
+        .write(600 << 10, guest::prose(201, 90 << 10));
+    let extent = "erp01-000001-delta.vmdk";
+    estate.put(machine.path(extent), cowd::write(&delta, &CowdSpec::default()).image.to_bytes());
+    let text = machine.describe("vmfsSparse", ExtentLine::new(sectors, "VMFSSPARSE", extent), 1);
+    estate.put(machine.path("{}-000001.vmdk"), text.text());
+    let comb = Geometry::Periodic { start: 0, run: 1_000_000, period: 3_000_000, stop: None };
+    let truth = inc.hit(estate, &machine.path(extent), comb);
+    inc.leave_note(estate, &machine.folder);
+    let both = truth.original_bytes + MIB as u64;
+    machine
+        .expect(
+            ("partly-encrypted", "rollback-snapshot", "intact"),
+            Some("{}.vmx"),
+            &["partly-encrypted"],
+        )
+        .hit(truth.encrypted_bytes() as f64 / both as f64, Some("INC"))
+        .told(estate, "Windows, GPT, one snapshot on a COWD delta. INC encrypted the delta, the base was locked");
+}
+
+fn hosted(estate: &mut Estate) {
+    let sectors = MIB as u64 / 512;
+    let content = guest::linux_mbr(MIB, "cad01", 30);
+    let machine = Made::new(HOSTED, "cad01", 30, "ubuntu-64");
+    let mut top = machine.clone();
+    top.disks[0].1 = "cad01-000002.vmdk".to_owned();
+    top.small_files(estate, &[]);
+    for (file, link, disk) in [
+        ("{}.vmdk", 0, filled(&content)),
+        ("{}-000002.vmdk", 2, Disk::new(sectors).write(400 << 10, guest::prose(31, 50 << 10))),
+    ] {
+        let line = ExtentLine::new(sectors, "SPARSE", &file.replace("{}", "cad01"));
+        let text = machine.describe("monolithicSparse", line, link).text();
+        let spec = SparseSpec { descriptor: Some(text), ..SparseSpec::default() };
+        estate.put(machine.path(file), sparse::write(&disk, &spec).image.to_bytes());
+    }
+    estate.orphans.push((machine.path("{}.vmdk"), machine.name.clone()));
+    machine.expect(("incomplete", "examine", "intact"), Some("{}.vmx"), &["incomplete"]).told(
+        estate,
+        "Linux on VMware Workstation, two snapshots; the delta in the middle is gone",
+    );
+
+    let machine = Made::new(HOSTED, "Grafik 2", 31, "windows9-64");
+    let content = guest::windows(3 * MIB / 2, 31, &[]);
+    machine.small_files(estate, &[]);
+    let part = content.len() / 3;
+    let mut text = machine.describe("twoGbMaxExtentSparse", ExtentLine::zero(0), 0);
+    text.extents.clear();
+    for (n, piece) in content.chunks(part).enumerate() {
+        let name = format!("Grafik 2-s{:03}.vmdk", n + 1);
+        text.extents.push(ExtentLine::new(piece.len() as u64 / 512, "SPARSE", &name));
+        let extent = sparse::write(&filled(piece), &SparseSpec::default());
+        estate.put(machine.path(&name), extent.image.to_bytes());
+    }
+    estate.put(machine.path("{}.vmdk"), text.text());
+    machine.expect(REDEPLOY, Some("{}.vmx"), &["untouched"]).clean().told(
+        estate,
+        "Windows on VMware Workstation, a disk split into three sparse extents. Nothing done to it",
+    );
+
+    let machine = Made::new(HOSTED, "tpl-ubuntu", 32, "ubuntu-64");
+    let content = guest::linux(MIB, "template", 32);
+    machine.small_files(estate, &[]);
+    let line = ExtentLine::new(sectors, "SPARSE", "tpl-ubuntu.vmdk");
+    let text = machine.describe("streamOptimized", line, 0).text();
+    let spec = StreamSpec { descriptor: Some(text), ..StreamSpec::default() };
+    estate.put(machine.path("{}.vmdk"), stream::write(&filled(&content), &spec).image.to_bytes());
+    machine.expect(REDEPLOY, Some("{}.vmx"), &["untouched"]).clean().told(
+        estate,
+        "Linux, a streamOptimized disk: compressed, so it looks random. Nothing done to it",
+    );
+}
+
+/// A sparse disk of these bytes, without the grains that are zero.
+fn filled(content: &[u8]) -> Disk {
+    const GRAIN: usize = 64 << 10;
+    let mut disk = Disk::new(content.len() as u64 / 512);
+    for (n, piece) in content.chunks(GRAIN).enumerate() {
+        if piece.iter().any(|byte| *byte != 0) {
+            disk = disk.write((n * GRAIN) as u64, piece);
+        }
+    }
+    disk
+}
