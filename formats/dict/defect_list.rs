@@ -30,6 +30,11 @@ impl DefectList {
         self.push(Defect::new(self.structure, field, at, kind));
     }
 
+    /// Whether further defects are only counted: no need then to find words for them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.kept.len() >= MAX_DEFECTS
+    }
+
     pub(crate) fn push(&mut self, defect: Defect) {
         if self.kept.len() < MAX_DEFECTS {
             self.kept.push(defect);

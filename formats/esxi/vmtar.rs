@@ -95,6 +95,13 @@ impl Vmtar {
                 let kind = DefectKind::PastEnd { to: ByteOffset(end), end: ByteOffset(length) };
                 defects.add_at("header.offset", ByteOffset(at.saturating_add(496)), kind);
             }
+            if header.size > 0 && !data_at.is_multiple_of(PAGE_BYTES) {
+                let kind = DefectKind::Mismatch {
+                    expected: "the start of a page".to_owned(),
+                    found: ByteOffset(data_at).to_string(),
+                };
+                defects.add_at("header.offset", ByteOffset(at.saturating_add(496)), kind);
+            }
             value.members.push(VmtarMember {
                 name: header.name,
                 at: place,

@@ -120,6 +120,10 @@ impl CowdHeader {
         if raw.flags != 3 {
             differs("flags", 8, "3".to_owned(), u64::from(raw.flags));
         }
+        if raw.gd_offset != 4 {
+            let expected = "4, behind the header".to_owned();
+            differs("gdOffset", 20, expected, u64::from(raw.gd_offset));
+        }
         if u64::from(raw.num_gd_entries) != gd_entries {
             let expected = format!("{gd_entries} as numSectors asks for, which is used");
             differs("numGDEntries", 24, expected, u64::from(raw.num_gd_entries));
@@ -341,7 +345,7 @@ impl Tables for CowdExtent {
                 Slot::Absent | Slot::Lost => None,
             })
             .collect();
-        for (at, nth) in claims::contested(&claimed) {
+        for (at, nth) in claims::contested(&claimed, ENTRIES.saturating_mul(4)) {
             let index = first.saturating_add(u64::try_from(nth).unwrap_or(0));
             let kind = DefectKind::Overlap { to: ByteOffset(at) };
             let defect = Defect::new(DIRECTORY, "entry", self.entry_at(index), kind);
@@ -447,5 +451,26 @@ impl ExtentMap for CowdExtent {
         max_runs: usize,
     ) -> Result<Checked<Vec<Run>>, FormatError> {
         walk::runs(self, file, from, length, max_runs)
+    }
+
+    fn held_grains(&self, file: &dyn ReadAt) -> Option<u64> {
+        let header = &self.header;
+        if header.inferred {
+            return None;
+        }
+        let mut tables = 0u64;
+        let mut first = 0u64;
+        while first < header.gd_entries {
+            let count = header.gd_entries.saturating_sub(first).min(ENTRIES);
+            let mut bytes = vec![0; usize::try_from(count.saturating_mul(4)).ok()?];
+            file.read_exact_at(&mut bytes, self.entry_at(first)).ok()?;
+            let used = u32s(&bytes).filter(|entry| *entry != 0).count();
+            tables = tables.saturating_add(u64::try_from(used).ok()?);
+            first = first.saturating_add(count);
+        }
+        // Everything before the first free sector is a table or a grain.
+        let end = header.free_sector.0.min(file.len_bytes() / SECTOR_BYTES);
+        let room = end.checked_sub(self.first_free())?.checked_sub(tables.saturating_mul(32))?;
+        room.checked_div(header.grain_size.0)
     }
 }

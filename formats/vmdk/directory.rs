@@ -205,7 +205,8 @@ impl Directory<'_> {
             .enumerate()
             .filter_map(|(nth, place)| place.ok().flatten().map(|at| (at, nth)))
             .collect();
-        for (at, nth) in claims::contested(&claims) {
+        for (at, nth) in claims::contested(&claims, self.shape.entries_per_table.saturating_mul(4))
+        {
             let index = first.saturating_add(u64::try_from(nth).unwrap_or(0));
             let kind = DefectKind::Overlap { to: ByteOffset(at) };
             let defect = Defect::new(DIRECTORY, "entry", self.entry_at(gd, index), kind);

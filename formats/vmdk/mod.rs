@@ -34,7 +34,7 @@ pub use inflate::{Inflated, inflate_grain};
 pub use journal::{Journal, JournalHeader, JournalRecord};
 pub use layout::{Area, CowdLayout, SeSparseLayout, SparseLayout};
 pub use markers::MarkerIndex;
-pub use open::{ExtentFormat, OpenedExtent, open_extent};
+pub use open::{ExtentFormat, OpenedExtent, UnnamedGrains, open_extent};
 pub use run::{ExtentMap, Run, RunKind};
 pub use seextent::{BackmapEntry, BackmapMeaning, SeSparseExtent};
 pub use sesparse::{ConstHeader, SeEntry, VolatileHeader};

@@ -57,6 +57,32 @@ impl fmt::Debug for OpenedExtent {
     }
 }
 
+impl OpenedExtent {
+    /// Tells grains that lie in the file and that no entry names, after a walk over all its runs
+    /// found `named_bytes` of them and nothing lost. What is absent may then be theirs.
+    #[must_use]
+    pub fn unnamed_grains(&self, file: &dyn ReadAt, named_bytes: u64) -> Option<UnnamedGrains> {
+        let named = named_bytes.div_ceil(self.grain_bytes.max(1));
+        let held = self.map.held_grains(file)?;
+        let count = held.checked_sub(named).filter(|count| *count > 0)?;
+        let kind = DefectKind::Mismatch {
+            expected: format!("{held} grains, as the file holds"),
+            found: format!("{named}: {count} are named by no entry"),
+        };
+        let defect = Defect::new("GrainTable", "entries", ByteOffset(0), kind);
+        Some(UnnamedGrains { bytes: count.saturating_mul(self.grain_bytes), defect })
+    }
+}
+
+/// Grains of a file whose entries are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnnamedGrains {
+    /// How many bytes they hold.
+    pub bytes: u64,
+    /// In words.
+    pub defect: Defect,
+}
+
 /// Opens a sparse extent of any kind by its first bytes.
 ///
 /// # Errors

@@ -68,4 +68,13 @@ pub trait ExtentMap: Send + Sync {
         length: Bytes,
         max_runs: usize,
     ) -> Result<Checked<Vec<Run>>, FormatError>;
+
+    /// Grains that lie in the file by everything but the tables: by its length, by the header's
+    /// own count, or by their markers (which reads the whole file). `None` where nothing tells.
+    ///
+    /// Tables that name fewer have lost some: a table of zeros looks like one that was never used.
+    fn held_grains(&self, file: &dyn ReadAt) -> Option<u64> {
+        let _ = file;
+        None
+    }
 }

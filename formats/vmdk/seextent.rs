@@ -478,7 +478,7 @@ impl Tables for SeSparseExtent {
                 Slot::Absent | Slot::Lost => None,
             })
             .collect();
-        for (at, nth) in claims::contested(&claimed) {
+        for (at, nth) in claims::contested(&claimed, shape.entries_per_table.saturating_mul(8)) {
             let index = first.saturating_add(u64::try_from(nth).unwrap_or(0));
             let kind = DefectKind::Overlap { to: ByteOffset(at) };
             let defect = Defect::new(DIRECTORY, "entry", self.entry_at(index), kind);

@@ -121,6 +121,16 @@ impl ConstHeader {
             }
         }
         let mut defects = Vec::new();
+        for (field, offset, value, usual) in [
+            ("grainSize", 24, raw.grain_size, 8u64),
+            ("grainTableSize", 32, raw.grain_table_size, 64),
+        ] {
+            if value != usual {
+                let expected = format!("{usual} as in every file seen");
+                let kind = DefectKind::Mismatch { expected, found: value.to_string() };
+                defects.push(wrong(field, offset, kind));
+            }
+        }
         if raw.version != VERSION {
             defects.push(wrong("version", 8, DefectKind::Unknown { value: raw.version }));
         }

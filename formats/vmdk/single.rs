@@ -157,7 +157,7 @@ pub(crate) fn settle(
             }
         }
     }
-    for (at, owner) in claims::contested(&claimed) {
+    for (at, owner) in claims::contested(&claimed, shape.grain_bytes) {
         let nth = owner.checked_div(width).unwrap_or(0);
         let entry = owner.checked_rem(width).unwrap_or(0);
         let Some((index, table_at, Some(table))) = tables.get_mut(nth) else { continue };

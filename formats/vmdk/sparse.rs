@@ -292,7 +292,8 @@ impl SparseExtent {
                 }
             }
         }
-        for (sector, owner) in claims::contested(&claimed) {
+        let sectors = if self.header.is_compressed() { 1 } else { self.header.grain_size.0 };
+        for (sector, owner) in claims::contested(&claimed, sectors) {
             let (nth, entry, at) = entry_at(owner);
             let to = ByteOffset(sector.saturating_mul(SECTOR_BYTES));
             let defect = Defect::new(TABLE, "entry", at, DefectKind::Overlap { to });
@@ -561,5 +562,21 @@ impl ExtentMap for SparseExtent {
         max_runs: usize,
     ) -> Result<Checked<Vec<Run>>, FormatError> {
         walk::runs(self, file, from, length, max_runs)
+    }
+
+    fn held_grains(&self, file: &dyn ReadAt) -> Option<u64> {
+        let header = &self.header;
+        if header.is_compressed() {
+            return self.can_walk().then(|| self.markers(file).grains());
+        }
+        let overhead = self.layout.map_or(header.overhead, |layout| layout.overhead);
+        let before = |gd: Option<Sectors>| gd.is_none_or(|gd| gd < overhead);
+        if header.inferred || overhead.0 == 0 || !before(header.gd) || !before(header.redundant_gd)
+        {
+            // Tables among the grains: nothing tells one from the other.
+            return None;
+        }
+        let room = file.len_bytes().checked_sub(overhead.to_bytes()?.0)?;
+        room.checked_div(header.grain_bytes())
     }
 }

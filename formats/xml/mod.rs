@@ -252,6 +252,11 @@ fn local(name: &str) -> &str {
 }
 
 fn syntax(text: &str, at: usize, defects: &mut DefectList) {
+    if defects.is_full() {
+        // Counting lines again for each of a million bad tags would take minutes.
+        let kind = DefectKind::Syntax { line: 0, text: String::new() };
+        return defects.add("line", at, kind);
+    }
     let before = text.as_bytes().get(..at).unwrap_or_default();
     let breaks = memchr::memchr_iter(b'\n', before).count();
     let line = u32::try_from(breaks).unwrap_or(u32::MAX).saturating_add(1);

@@ -15,7 +15,7 @@ use vmglean_formats::{
     },
 };
 
-use crate::reading::{State, read_whole};
+use crate::reading::{State, named_bytes, read_whole};
 
 /// The corpus folder, or `None` with one line.
 pub(crate) fn folder() -> Option<PathBuf> {
@@ -87,6 +87,8 @@ fn real_sparse_extents_open_without_a_defect_and_with_their_known_numbers() {
             assert_eq!(descriptor.defects, [], "{name}");
             assert_eq!(descriptor.value.capacity(), Some(opened.capacity), "{name}");
         }
+        let named = named_bytes(opened.map.as_ref(), &file);
+        assert_eq!(opened.unnamed_grains(&file, named), None, "{name}");
         if opened.capacity.0 <= 1 << 22 {
             let whole = read_whole(opened.map.as_ref(), &file, 10_000);
             assert_eq!(whole.defects, [], "{name}");

@@ -9,7 +9,7 @@ use vmglean_formats::{
     },
 };
 
-use crate::reading::{State, read_whole};
+use crate::reading::{State, named_bytes, read_whole};
 
 fn expected_state(truth: GrainTruth) -> State {
     match truth {
@@ -40,6 +40,8 @@ fn every_forged_extent_reads_back_byte_for_byte_with_the_right_state_of_each_sec
                 assert_eq!(*state, expected_state(expected), "{} sector {nth}", seed.name);
             }
         }
+        let named = named_bytes(opened.value.map.as_ref(), &file);
+        assert_eq!(opened.value.unnamed_grains(&file, named), None, "{}", seed.name);
         let expected: &[(&str, &str)] = match seed.name {
             "stream-trailing" => &[("SparseExtentFooter", "position")],
             "sesparse-dirty" => &[("SESparseVolatileHeader", "replayJournal")],
@@ -159,5 +161,25 @@ fn a_redo_logs_length_alone_gives_its_capacity_within_two_gibibytes() {
         let sectors = gib * 1024 * 2048;
         assert!(least.0 <= sectors && sectors <= most.0, "{length}: {least:?} {most:?}");
         assert!(most.0 - least.0 <= 2 * 1024 * 2048);
+    }
+}
+
+#[test]
+fn grains_that_a_zeroed_table_no_longer_names_are_counted() {
+    for (name, at) in [("kdmv-v1-one-copy", 1024), ("cowd", 2560), ("stream-front", 1024)] {
+        let seed = seeds::extents().into_iter().find(|seed| seed.name == name).unwrap();
+        let mut file = seed.forged.image.to_bytes();
+        let zeroed = (at..file.len()).step_by(512).find(|at| {
+            seed.forged.is_metadata(*at as u64)
+                && file[*at..*at + 512].iter().any(|byte| *byte != 0)
+        });
+        let at = zeroed.unwrap();
+        file[at..at + 512].fill(0);
+        let opened = open_extent(&file).unwrap().value;
+        let named = named_bytes(opened.map.as_ref(), &file);
+        let unnamed = opened.unnamed_grains(&file, named).unwrap_or_else(|| panic!("{name}"));
+        assert!(unnamed.bytes > 0);
+        let words = unnamed.defect.to_string();
+        assert!(words.contains("are named by no entry"), "{words}");
     }
 }

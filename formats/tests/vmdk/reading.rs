@@ -50,6 +50,13 @@ pub(crate) fn all_runs(
     (runs, defects)
 }
 
+/// Bytes that the runs of an extent name as data.
+pub(crate) fn named_bytes(map: &dyn ExtentMap, file: &dyn ReadAt) -> u64 {
+    let (runs, _) = all_runs(map, file, 10_000);
+    let data = |run: &&Run| matches!(run.kind, RunKind::Stored { .. } | RunKind::Compressed { .. });
+    runs.iter().filter(data).map(|run| run.length.0).sum()
+}
+
 pub(crate) fn read_whole(map: &dyn ExtentMap, file: &dyn ReadAt, portion: usize) -> Whole {
     let (runs, mut defects) = all_runs(map, file, portion);
     let capacity = usize::try_from(map.capacity().0).unwrap();
