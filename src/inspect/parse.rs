@@ -375,6 +375,13 @@ fn tables(source: &dyn ReadAt, opened: &OpenedExtent, parsed: &mut Parsed) {
         }
         at = end;
     }
+    let [(_, stored), _, _, (_, lost)] = sums;
+    if at >= capacity
+        && lost == 0
+        && let Some(unnamed) = opened.unnamed_grains(source, stored)
+    {
+        parsed.defects(&[unnamed.defect]);
+    }
     for (what, sum) in sums {
         let mut value = size(sum);
         if let (Some(first), "lost") = (first_lost, what) {

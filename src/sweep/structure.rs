@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vmglean_formats::{
     ByteOffset, Bytes, Checked,
-    vmdk::{RunKind, open_extent},
+    vmdk::{ExtentFormat, RunKind, open_extent},
 };
 
 use crate::source::Source;
@@ -12,6 +12,8 @@ use crate::source::Source;
 const WINDOW_RUNS: usize = 4096;
 /// Runs walked before the rest is left to the full map.
 const MAX_RUNS: u64 = 40_000_000;
+/// Streams whose markers are all counted; a longer one has its tables alone walked.
+const MAX_MARKED_BYTES: u64 = 1 << 30;
 /// Defects quoted.
 const DEFECTS_SHOWN: usize = 3;
 
@@ -74,5 +76,43 @@ pub(super) fn walk_tables(source: &dyn Source, is_over: &dyn Fn() -> bool) -> Op
         at = end;
     }
     tables.complete = true;
+    let quick =
+        extent.format != ExtentFormat::StreamOptimized || source.len_bytes() <= MAX_MARKED_BYTES;
+    if tables.lost_bytes == 0
+        && quick
+        && let Some(unnamed) = extent.unnamed_grains(&source, tables.stored_bytes)
+    {
+        tables.lost_bytes = unnamed.bytes;
+        tables.defect_count += 1;
+        tables.defects.push(unnamed.defect.to_string());
+    }
     Some(tables)
+}
+
+#[cfg(test)]
+mod tests {
+    use vmglean_forge::vmdk::seeds;
+
+    use super::*;
+
+    fn walked(name: &str, hurt: impl Fn(&mut Vec<u8>)) -> Tables {
+        let seed = seeds::extents().into_iter().find(|seed| seed.name == name).unwrap();
+        let mut file = seed.forged.image.to_bytes();
+        hurt(&mut file);
+        walk_tables(&file, &|| false).unwrap()
+    }
+
+    #[test]
+    fn a_directory_of_zeros_is_no_empty_disk() {
+        for name in ["cowd", "kdmv-v1-one-copy"] {
+            let whole = walked(name, |_| {});
+            assert_eq!((whole.lost_bytes, whole.defect_count), (0, 0), "{name}");
+            // Behind the header: the directory and, for KDMV, the first tables.
+            let hurt = walked(name, |file| {
+                file[512.max(2048 * usize::from(name == "cowd"))..][..512].fill(0)
+            });
+            assert!(hurt.lost_bytes > 0, "{name}");
+            assert!(hurt.defects[0].contains("are named by no entry"), "{name}: {hurt:?}");
+        }
+    }
 }

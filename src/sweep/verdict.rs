@@ -371,11 +371,14 @@ impl<'a> Parts<'a> {
             judged.tables.as_ref().filter(|t| t.lost_bytes > 0 || t.defect_count > 0)
         {
             let first = tables.defects.first().map_or(String::new(), |d| format!(": {d}"));
+            let from = tables.first_lost_bytes.map_or_else(
+                || ", nothing tells which,".to_owned(),
+                |first| format!(" from {first:#x} on"),
+            );
             let what = format!(
-                "{} bytes of the disk from {:#x} on cannot be reached, its tables are broken or \
-                 its grains are cut off{first}",
+                "{} bytes of the disk{from} cannot be reached, its tables are broken or its \
+                 grains are cut off{first}",
                 tables.lost_bytes,
-                tables.first_lost_bytes.unwrap_or(0)
             );
             self.findings.push(Finding {
                 code: "extent.tables-broken".to_owned(),

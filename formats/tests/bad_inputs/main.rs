@@ -25,7 +25,7 @@ mod table;
 use table::Table;
 
 /// Fewer than this and somebody has thrown cases away.
-const AT_LEAST: usize = 1500;
+const AT_LEAST: usize = 3000;
 
 fn all() -> Vec<Table> {
     let mut tables = Vec::new();
