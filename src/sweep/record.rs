@@ -306,8 +306,8 @@ fn family_hits(index: &Index<'_>, judgements: &Judgements) -> Vec<FamilyHit> {
     }
     for (id, note) in &judgements.notes {
         for hint in &note.families {
-            let why = format!("note {}: {}", index.file(*id).shown.display(), hint.rests_on);
-            add(&hint.family, Basis::Note, sure(hint.confidence), why, id.0);
+            // Where each note lies stands in the list of notes.
+            add(&hint.family, Basis::Note, sure(hint.confidence), hint.rests_on.clone(), id.0);
         }
     }
     let mut hits: Vec<FamilyHit> = traces
