@@ -66,7 +66,10 @@ pub(super) fn of_end(
         };
         told.push("footer.appended", weight, Some(layer.offset_bytes), what, "");
     }
-    if question.whole_sectors && reading.layers.is_empty() && source.len_bytes() % 512 != 0 {
+    if question.whole_sectors
+        && reading.layers.is_empty()
+        && !source.len_bytes().is_multiple_of(512)
+    {
         let what = format!(
             "{} bytes are no whole number of sectors: cut, or something is appended",
             source.len_bytes()

@@ -3,18 +3,16 @@
 use super::{
     disk::Seen,
     interval,
-    sample::Wider,
     support::{self, Support},
     verdict::{DiskContext, DiskJudgement, DiskState, ExtentKind, Method, Share},
+    wider::Wider,
 };
 use crate::finding::{Evidence, EvidenceKind};
 
 /// From this share on a disk counts as encrypted, below as partly.
 const NEARLY_ALL: f64 = 0.95;
-/// Unexplained runs up to this long, with other data on both sides, occur in healthy guests.
-const SHORT_RUN_BYTES: u64 = 128 * 1024;
-/// How many of them are let pass. Two and more of 688 samples are the mark of a share that
-/// sampling must not miss.
+/// How many short unexplained runs are let pass: one, after as many samples again showed no
+/// other.
 const SHORT_RUNS_PASSED: u64 = 1;
 
 /// Numbers drawn from the samples.
@@ -28,6 +26,8 @@ pub(super) struct Figures {
     pub(super) unexplained: u64,
     /// Among them short ones with other data on both sides.
     pub(super) short: u64,
+    /// Hits that no wider look was taken at, or that it could not read.
+    pub(super) unlooked: u64,
 }
 
 pub(super) fn conclude(seen: &Seen, context: &DiskContext) -> DiskJudgement {
@@ -87,11 +87,11 @@ fn figures(seen: &Seen) -> Figures {
     let (mut looked, mut open, mut short) = (0u64, 0u64, 0u64);
     for (_, wider) in &seen.wider {
         match wider {
-            Wider::Explained(_) => looked += 1,
-            Wider::Unexplained { from, to, is_isolated, .. } => {
+            Wider::Explained { .. } => looked += 1,
+            Wider::Unexplained { .. } => {
                 looked += 1;
                 open += 1;
-                short += u64::from(*is_isolated && to - from <= SHORT_RUN_BYTES);
+                short += u64::from(wider.is_short());
             }
             Wider::Unreadable => {}
         }
@@ -122,6 +122,7 @@ fn figures(seen: &Seen) -> Figures {
         compressed: scale(ratio(compressed, blocks)),
         unexplained,
         short: short.min(unexplained),
+        unlooked: seen.hits.saturating_sub(looked),
     }
 }
 
@@ -286,6 +287,27 @@ fn without_attack(
             format!("{what} ({} of it by {read}){suspicion}", percent(figures.random)),
         );
     }
+    if figures.unlooked > 0 {
+        return (
+            Undetermined,
+            format!(
+                "{} of {} random-looking places were not looked at closely enough to tell archives \
+                 from ciphertext{suspicion}",
+                figures.unlooked, seen.hits
+            ),
+        );
+    }
+    if seen.lone.looks_encrypted() {
+        return (
+            Undetermined,
+            format!(
+                "{} single blocks strewn over it look random, and together they are as even as \
+                 ciphertext (chi-square {:.1}){suspicion}",
+                seen.lone.blocks,
+                seen.lone.chi_square()
+            ),
+        );
+    }
     if seen.failures > 0 {
         return (
             Undetermined,
@@ -360,7 +382,7 @@ fn statistics(seen: &Seen, figures: &Figures) -> Vec<Evidence> {
     }];
     for (hit, wider) in seen.wider.iter().take(8) {
         let (offset, length, detail) = match wider {
-            Wider::Explained(why) => {
+            Wider::Explained { why, .. } => {
                 (hit.strong_at, u64::from(hit.strong_blocks) * 4096, why.clone())
             }
             Wider::Unexplained { from, to, chi_square, .. } => (

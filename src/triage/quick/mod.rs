@@ -6,8 +6,8 @@
 //! key files look the same. What has neither support nor explanation is undetermined.
 
 mod conclude;
-mod container;
 mod disk;
+mod explain;
 mod fit;
 mod interval;
 mod plan;
@@ -16,6 +16,7 @@ mod small;
 mod structure;
 mod support;
 mod verdict;
+mod wider;
 
 pub use disk::judge_disk;
 pub use small::{SmallContext, SmallJudgement, SmallState, judge_bytes, judge_small};

@@ -65,9 +65,9 @@ impl Data {
 
     /// One sample in each of `count` equal shares of the data.
     ///
-    /// The place within a share looks random but follows from the share's number and the size
+    /// The place within a share looks random but follows from the share's number and the seed
     /// alone: same input, same samples, and no period of damage can hide between them.
-    pub(super) fn samples(&self, count: u32, length: u64, size: u64) -> Vec<Range<u64>> {
+    pub(super) fn samples(&self, count: u32, length: u64, seed: u64) -> Vec<Range<u64>> {
         let mut found = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
         let mut stretches = self.stretches.iter();
         let (mut current, mut before) = (stretches.next(), 0u64);
@@ -78,7 +78,7 @@ impl Data {
             };
             let (low, high) = (share(index), share(index + 1));
             let width = high.saturating_sub(low).max(1);
-            let place = low + mix(index ^ size.rotate_left(17)) % width;
+            let place = low + mix(index ^ seed.rotate_left(17)) % width;
             // `place` counts bytes of data; find the stretch that holds it.
             while let Some(stretch) = current {
                 let length = stretch.end - stretch.start;

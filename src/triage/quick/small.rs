@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vmglean_formats::{ByteOffset, ReadAt};
 
-use super::{container, structure::chain};
+use super::{explain, structure::chain};
 use crate::{
     families::{NameKind, Suffix, SuffixMeaning},
     finding::{Evidence, EvidenceKind},
@@ -132,7 +132,7 @@ fn state(bytes: &[u8], context: &SmallContext) -> (SmallState, String) {
         Expect::Text(what) => text(bytes, what),
         Expect::Magic(magics, what) => magic(bytes, magics, what, context),
         Expect::Anything => {
-            if let Some(name) = container::magic(bytes) {
+            if let Some((name, _)) = explain::magic(bytes) {
                 return (Compressed, format!("begins as {name}"));
             }
             open(bytes, context)

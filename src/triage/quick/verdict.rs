@@ -40,13 +40,14 @@ pub struct QuickOptions {
     pub sample_bytes: u32,
     /// Read everything instead of samples.
     pub full: bool,
-    /// Bytes that may be read besides, to tell containers from ciphertext.
+    /// Bytes that may be read besides, to tell containers from ciphertext: 1 MiB for each sample
+    /// that looks random, until it is clear that some are no container.
     pub escalation_bytes: u64,
 }
 
 impl Default for QuickOptions {
     fn default() -> Self {
-        Self { samples: 688, sample_bytes: 64 * 1024, full: false, escalation_bytes: 16 << 20 }
+        Self { samples: 688, sample_bytes: 64 * 1024, full: false, escalation_bytes: 1 << 30 }
     }
 }
 

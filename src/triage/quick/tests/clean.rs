@@ -131,6 +131,10 @@ fn make_kinds() -> Vec<(&'static str, Vec<u8>)> {
         kinds.extend(by_command(name, options, &program).map(|bytes| (name, bytes)));
     }
     kinds.push(("elf", program));
+    // File systems begin files at their blocks.
+    for (_, bytes) in &mut kinds {
+        bytes.resize(bytes.len().next_multiple_of(4096), 0);
+    }
     kinds
 }
 

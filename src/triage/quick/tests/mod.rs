@@ -32,6 +32,6 @@ fn judge(disk: &Disk, context: &DiskContext) -> DiskJudgement {
 
 /// An eighth of the samples: enough where only the verdict is asked, and quick.
 fn judge_quickly(disk: &Disk, context: &DiskContext) -> DiskJudgement {
-    let options = QuickOptions { samples: 86, escalation_bytes: 4 << 20, ..Default::default() };
+    let options = QuickOptions { samples: 86, ..Default::default() };
     judge_disk(disk, context, &options, families())
 }
