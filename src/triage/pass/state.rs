@@ -271,6 +271,10 @@ fn read_header(path: &Path) -> Result<Option<Header>, PassError> {
     }
 }
 
+/// How long a lock is waited for: a fifth of a second.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// Opens the records for this process alone. A file that does not begin as records do is not
 /// touched.
 fn open_records(path: &Path) -> Result<File, PassError> {
@@ -283,10 +287,18 @@ fn open_records(path: &Path) -> Result<File, PassError> {
         .truncate(false)
         .open(path)
         .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(stored("another process works on it")),
-        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    // A run that was just stopped, or a child it was about to start, may hold it for a moment.
+    let mut patience = LOCK_TRIES;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if patience > 0 => {
+                patience -= 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(TryLockError::WouldBlock) => return Err(stored("another process works on it")),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
     }
     let mut start = [0; MAGIC.len()];
     if file.metadata().map_err(failed)?.len() > 0
