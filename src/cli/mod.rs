@@ -1,6 +1,7 @@
 //! What the command line accepts. Types only: parsing never does work.
 
 mod duration;
+mod size;
 
 use std::num::NonZeroUsize;
 
@@ -9,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use crate::{commands, source::Access};
 
 pub use duration::parse_duration;
+pub use size::parse_size;
 
 /// Gleans what ransomware left of VMware virtual machines.
 ///
@@ -37,6 +39,8 @@ pub enum Command {
     Inspect(commands::inspect::Args),
     /// The disks under a leaf: links, what is wrong or missing, which points in time can be had.
     Chain(commands::chain::Args),
+    /// One disk out of a chain, damaged chains too, from any point in time, every byte accounted for.
+    Consolidate(Box<commands::consolidate::Args>),
     /// Show a recorded sweep as a page, text or a table.
     Report(commands::report::Args),
     /// Shell completions on stdout.

@@ -1,6 +1,7 @@
 //! One thin file a command: arguments, and a `run` that calls the engine and hands on its result.
 
 pub mod chain;
+pub mod consolidate;
 pub mod inspect;
 pub mod manual;
 pub mod report;
@@ -34,6 +35,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Sweep(args) => sweep::run(&args, &cli.global, &ui, &stop),
         Command::Inspect(args) => inspect::run(&args, &cli.global, &ui, &stop),
         Command::Chain(args) => chain::run(&args, &cli.global, &ui, &stop),
+        Command::Consolidate(args) => consolidate::run(&args, &cli.global, &ui, &stop),
         Command::Report(args) => report::run(&args, &ui),
         Command::Completions(args) => manual::completions(args),
         Command::Man => manual::man(),
@@ -50,6 +52,8 @@ pub fn run(cli: Cli) -> ExitCode {
                 ExitCode::from(2)
             } else if error.is::<Refusal>() {
                 Outcome::Refused.into()
+            } else if consolidate::is_unverified(&error) {
+                Outcome::Unverified.into()
             } else {
                 Outcome::Io.into()
             }

@@ -19,6 +19,9 @@ pub enum Refusal {
     /// The output is there already.
     #[error("{} is there already; --overwrite replaces it", .0.display())]
     Exists(PathBuf),
+    /// Another rule.
+    #[error("{0}")]
+    Rule(String),
 }
 
 fn folder_of(output: &Path) -> &Path {

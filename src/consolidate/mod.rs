@@ -1,6 +1,630 @@
 //! One disk out of a chain, with a word for every byte of it: which link it comes from, and in
 //! what state.
+//!
+//! The disk is cut into units ([`plan`]), which all threads fill ([`fill`]) and pack; each gets its
+//! place in order ([`place`]) and is written by its own thread ([`work`]). What is safe on the
+//! medium stands in a record, from which a second run goes on ([`record`]). The output is read
+//! back and held against that record ([`verify`]) before it gets its name.
 
+mod damage;
+mod fill;
+mod image;
+mod manifest;
+mod place;
+mod plan;
+mod record;
 mod snapshots;
+mod target;
+mod verify;
+mod work;
 
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest as _, Sha256};
+
+use self::{
+    image::Identity,
+    manifest::OutputLine,
+    place::{Layout, Placer, Position},
+    plan::Planner,
+    record::{JobLine, Record},
+    work::{End, Work, WorkError},
+};
+use crate::{
+    disk::{Chain, ChainEnd, ExtentBody, VirtualDisk},
+    source::{EvidenceRoot, RelPath},
+};
+
+pub use damage::Damage;
+pub use manifest::{
+    MANIFEST_SCHEMA, ManifestLine, OutputLine as Output, RangeLine, Sums, state_word,
+};
+pub use record::RecordError;
 pub use snapshots::{FrozenDisk, Selected, Snapshot, SnapshotTree, find_tree, select};
+pub use target::Paths;
+pub use verify::VerifyError;
+
+/// What is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The disk's bytes as they are.
+    Raw,
+    /// A descriptor and a `-flat.vmdk`, as on an ESXi host.
+    Flat,
+    /// A hosted sparse disk with its descriptor inside.
+    Sparse,
+    /// streamOptimized, as an OVF import wants it.
+    Stream,
+}
+
+impl Format {
+    /// The word on the command line and in records.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Flat => "flat",
+            Self::Sparse => "sparse",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+/// How to make it.
+pub struct Request<'a> {
+    /// Where.
+    pub output: PathBuf,
+    /// What.
+    pub format: Format,
+    /// The byte that stands in the place of what is not to be had.
+    pub fill: u8,
+    /// Make what can be made of a chain that would be refused.
+    pub partial: bool,
+    /// Replace what is there.
+    pub overwrite: bool,
+    /// How hard streams are deflated: 1 to 12.
+    pub level: i32,
+    /// Threads.
+    pub threads: usize,
+    /// Read the output back. Without it, it gets its name unproven.
+    pub prove: bool,
+    /// Write the file list with the hash of the whole output.
+    pub file_hashes: bool,
+    /// Another name for the manifest.
+    pub manifest: Option<PathBuf>,
+    /// Bytes written between two checkpoints.
+    pub checkpoint_bytes: u64,
+    /// Whether to stop at the next safe place.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+    /// Told how many bytes were read.
+    pub progress: &'a (dyn Fn(u64) + Sync),
+}
+
+/// What was made.
+#[derive(Clone, Debug)]
+pub struct Consolidated {
+    /// Its files.
+    pub paths: Paths,
+    /// Virtual size.
+    pub size_bytes: u64,
+    /// Bytes by state.
+    pub sums: Sums,
+    /// Ranges in the manifest.
+    pub ranges: u64,
+    /// Whether it was read back and found to be what the manifest says.
+    pub proven: bool,
+    /// Where an earlier run's record was taken up.
+    pub resumed_from: Option<u64>,
+    /// Whether it was stopped before its end.
+    pub stopped: bool,
+}
+
+/// Why nothing is written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// A name is taken.
+    #[error("{} is there already; --overwrite replaces it", .0.display())]
+    Exists(PathBuf),
+    /// The file system has too little room.
+    #[error("{} has {free} bytes free, the output needs {need}", folder.display())]
+    TooSmall {
+        /// Where.
+        folder: PathBuf,
+        /// Bytes needed.
+        need: u64,
+        /// Bytes free.
+        free: u64,
+    },
+    /// The chain does not end with a base.
+    #[error("the chain has no base: {0}; --partial makes what there is, with the rest named as lost")]
+    NoBase(String),
+    /// A descriptor that does not fit its files.
+    #[error("{link}: {what}; --partial makes what there is, with the rest named as lost")]
+    Extents {
+        /// Which link.
+        link: String,
+        /// In which way.
+        what: String,
+    },
+    /// Nothing can be told of the size.
+    #[error("the size of {0} is not known")]
+    NoSize(String),
+    /// A format that cannot hold it.
+    #[error("{0}")]
+    Format(String),
+}
+
+/// Why it was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsolidateError {
+    /// A rule forbids it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The record cannot be used.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The output could not be written; a second run goes on.
+    #[error("cannot write {}; the same command goes on from byte {next_bytes} of the disk", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// The first byte of the disk that is not safe yet.
+        next_bytes: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// The output is not what was written.
+    #[error(transparent)]
+    Unproven(#[from] VerifyError),
+}
+
+/// What of a chain would be refused, in order: no base, extents that overlap, are short, or leave
+/// gaps.
+#[must_use]
+pub fn objections(chain: &Chain, from: usize) -> Vec<Refused> {
+    let mut found = Vec::new();
+    let why = match &chain.end {
+        ChainEnd::Base => None,
+        ChainEnd::ParentMissing { why } => Some(why.clone()),
+        ChainEnd::ParentBroken { why } => Some(format!("the parent is no disk: {why}")),
+        ChainEnd::Cycle { path } => {
+            Some(format!("{} is its own ancestor", path.as_path().display()))
+        }
+        ChainEnd::TooLong => Some("more links than are followed".to_owned()),
+    };
+    if let Some(why) = why {
+        let last = chain.links.last().map_or_else(String::new, |link| {
+            format!("{}: ", link.path.as_path().display())
+        });
+        found.push(Refused::NoBase(format!("{last}{why}")));
+    }
+    let disk = chain.disk();
+    for link in disk.links().iter().skip(from) {
+        let mut object = |what: String| {
+            found.push(Refused::Extents { link: link.name.clone(), what });
+        };
+        let mut claims: Vec<(u32, u64, u64)> = Vec::new();
+        for extent in &link.extents {
+            match &extent.body {
+                ExtentBody::Flat { file, at } => {
+                    let Some(named) = disk.file(*file) else { continue };
+                    let there = named.source.len_bytes().saturating_sub(*at);
+                    if there < extent.length {
+                        object(format!(
+                            "{} holds {there} bytes from byte {at} on, its extent line says {}",
+                            named.name, extent.length
+                        ));
+                    }
+                    claims.push((file.0, *at, at.saturating_add(extent.length)));
+                }
+                ExtentBody::Mapped { file, map, .. } => {
+                    let own = map.capacity().0;
+                    let name = disk.file(*file).map_or("its extent", |file| &file.name);
+                    if own < extent.length {
+                        object(format!(
+                            "{name} covers {own} bytes, its extent line says {}: a gap",
+                            extent.length
+                        ));
+                    }
+                    claims.push((file.0, 0, u64::MAX));
+                }
+                ExtentBody::Zero | ExtentBody::Lost { .. } | ExtentBody::Unreadable { .. } => {}
+            }
+        }
+        claims.sort_unstable();
+        for pair in claims.windows(2) {
+            if let [(file, _, end), (next, start, _)] = pair
+                && file == next
+                && start < end
+            {
+                let name = disk.file(crate::disk::FileId(*file)).map_or("a file", |f| &f.name);
+                object(format!("two extents overlap in {name} at byte {start}"));
+            }
+        }
+    }
+    found
+}
+
+/// Makes one disk of the chain as it was at link `at`.
+///
+/// Nothing of the chain is written to. Memory is bounded by [`Request::threads`], whatever the
+/// size. A second call with the same request goes on where the first was stopped.
+///
+/// # Errors
+/// [`ConsolidateError`].
+pub fn consolidate(
+    root: &EvidenceRoot,
+    chain: &Chain,
+    at: usize,
+    damage: &Damage,
+    request: &Request<'_>,
+) -> Result<Consolidated, ConsolidateError> {
+    let disk = chain.disk().at_link(at).ok_or_else(|| Refused::NoSize(format!("link {at}")))?;
+    let size = disk.capacity_bytes();
+    let name = chain.links.get(at).map_or_else(String::new, |link| {
+        link.path.as_path().display().to_string()
+    });
+    if size == 0 {
+        return Err(Refused::NoSize(name).into());
+    }
+    if let Some(refused) = objections(chain, at).into_iter().next().filter(|_| !request.partial) {
+        return Err(refused.into());
+    }
+    let paths = Paths::of(&request.output, request.format, request.manifest.as_deref());
+    let plan = survey(&disk, chain, damage, request);
+    let sectors = size.div_ceil(512);
+    let identity = Identity::of(&chain.links, at, sectors, plan.filled_bytes() > 0);
+    let (layout, front, start) = layout(request.format, sectors, &identity, &paths)?;
+    let job = job(root, chain, &disk, &name, damage, request, &paths, size);
+    let known = paths.record.symlink_metadata().is_ok();
+    if !known {
+        target::check_free(&paths, request.overwrite)?;
+        target::check_room(&paths, need(request.format, &plan, &front))?;
+    }
+    let mut record = Record::open(&paths.record, &job, start.clone(), request.overwrite)?;
+    let resumed_from = record.resumed_from();
+    if !record.is_proven() {
+        if known {
+            target::check_free(&paths, request.overwrite)?;
+            let there = target::allocated(&paths.part);
+            target::check_room(&paths, need(request.format, &plan, &front).saturating_sub(there))?;
+        }
+        let end = write(chain, &disk, damage, request, &paths, &mut record, (layout, front, sectors))?;
+        if end == End::Stopped {
+            return Ok(result(paths, size, &record, false, resumed_from, true));
+        }
+        let hash = match prove(request, &paths, &record, &job.output) {
+            Err(VerifyError::Stopped) => {
+                return Ok(result(paths, size, &record, false, resumed_from, true));
+            }
+            Err(error @ VerifyError::Differs { .. }) => {
+                // What the record says is not there: the next run begins anew.
+                record.remove()?;
+                return Err(error.into());
+            }
+            other => other?,
+        };
+        record.set_proven(hash)?;
+    }
+    finish(request, &paths, &identity, sectors, record.file_hash()).map_err(|source| ConsolidateError::Write {
+        path: paths.output.clone(),
+        next_bytes: size,
+        source,
+    })?;
+    let done = result(paths, size, &record, request.prove, resumed_from, false);
+    record.remove()?;
+    Ok(done)
+}
+
+/// Reads the whole disk and writes nothing: how much of it can be had.
+#[must_use]
+pub fn read_through(
+    chain: &Chain,
+    at: usize,
+    damage: &Damage,
+    threads: usize,
+    stop: &(dyn Fn() -> bool + Sync),
+    progress: &(dyn Fn(u64) + Sync),
+) -> Option<(Sums, bool)> {
+    let disk = chain.disk().at_link(at)?;
+    let planner = Planner::new(&disk, &chain.links, damage, true, 0);
+    let work = Work {
+        disk: &disk,
+        fill: 0,
+        threads,
+        level: 0,
+        checkpoint_bytes: u64::MAX,
+        stop,
+        progress,
+    };
+    let (sums, end) = work::read_all(&work, planner);
+    Some((sums, end == End::Done))
+}
+
+fn result(
+    paths: Paths,
+    size_bytes: u64,
+    record: &Record,
+    proven: bool,
+    resumed_from: Option<u64>,
+    stopped: bool,
+) -> Consolidated {
+    let (sums, ranges) = (record.sums(), record.ranges());
+    Consolidated { paths, size_bytes, sums, ranges, proven, resumed_from, stopped }
+}
+
+/// What the tables say of the whole disk, before a byte of content is read.
+fn survey(disk: &VirtualDisk, chain: &Chain, damage: &Damage, request: &Request<'_>) -> Sums {
+    let mut sums = Sums::default();
+    for unit in Planner::new(disk, &chain.links, damage, request.fill == 0, 0) {
+        for piece in &unit.pieces {
+            sums.add(piece.state, piece.run.length);
+        }
+        if (request.stop)() {
+            break;
+        }
+    }
+    sums
+}
+
+/// Bytes that the output takes at least.
+fn need(format: Format, plan: &Sums, front: &[(u64, Vec<u8>)]) -> u64 {
+    let front: u64 = front.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    let data = plan.copied_bytes();
+    match format {
+        Format::Raw | Format::Flat | Format::Sparse => front + data,
+        // How far it deflates is not known before it is done; ciphertext does not at all.
+        Format::Stream => front + data / 16,
+    }
+}
+
+type Front = Vec<(u64, Vec<u8>)>;
+
+fn layout(
+    format: Format,
+    sectors: u64,
+    identity: &Identity,
+    paths: &Paths,
+) -> Result<(Layout, Front, Position), Refused> {
+    let name = paths.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if format != Format::Raw && name.contains(['"', '\n', '\r']) {
+        return Err(Refused::Format(format!("{name:?} cannot stand in a descriptor")));
+    }
+    let line = format!("RW {sectors} SPARSE \"{name}\"");
+    Ok(match format {
+        Format::Raw | Format::Flat => (Layout::Raw, Vec::new(), Position::default()),
+        Format::Sparse => {
+            let layout = image::sparse_layout(sectors).filter(|l| l.overhead.0 < 1 << 31);
+            let layout = layout.ok_or_else(|| {
+                Refused::Format("a sparse disk cannot be that large; use raw or flat".to_owned())
+            })?;
+            let text = identity.descriptor("monolithicSparse", &line);
+            let position = Position { next_sector: layout.overhead.0, ..Position::default() };
+            (Layout::Sparse(layout), image::sparse_front(&layout, &text), position)
+        }
+        Format::Stream => {
+            let text = identity.descriptor("streamOptimized", &line);
+            let position =
+                Position { next_sector: image::STREAM_OVERHEAD, ..Position::default() };
+            (Layout::Stream, vec![(0, image::stream_front(sectors, &text))], position)
+        }
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "everything that a second run must have in common")]
+fn job(
+    root: &EvidenceRoot,
+    chain: &Chain,
+    disk: &VirtualDisk,
+    at: &str,
+    damage: &Damage,
+    request: &Request<'_>,
+    paths: &Paths,
+    size: u64,
+) -> JobLine {
+    let sources = disk.files().iter().map(|file| {
+        let path = RelPath::new(Path::new(&file.name)).unwrap_or_default();
+        let changed = root.open_file(&path).map_or_else(
+            |error| error.to_string(),
+            |opened| opened.stamp().mtime_ns.to_string(),
+        );
+        (file.name.clone(), file.source.len_bytes(), changed)
+    });
+    let leaf = chain.links.first().map_or_else(String::new, |link| {
+        link.path.as_path().display().to_string()
+    });
+    JobLine {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        output: OutputLine {
+            schema: MANIFEST_SCHEMA.to_owned(),
+            output: paths.output.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            format: request.format.word().to_owned(),
+            size_bytes: size,
+            leaf,
+            at: at.to_owned(),
+            fill: format!("{:02x}", request.fill),
+        },
+        level: request.level,
+        sources: sources.collect(),
+        damage: damage.digest(),
+    }
+}
+
+fn write(
+    chain: &Chain,
+    disk: &VirtualDisk,
+    damage: &Damage,
+    request: &Request<'_>,
+    paths: &Paths,
+    record: &mut Record,
+    (layout, front, sectors): (Layout, Front, u64),
+) -> Result<End, ConsolidateError> {
+    let from = record.next_bytes();
+    let out = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(from == 0)
+        .open(&paths.part);
+    let wrong = |next_bytes: u64| {
+        let path = paths.part.clone();
+        move |source| ConsolidateError::Write { path, next_bytes, source }
+    };
+    let out = out.map_err(wrong(from))?;
+    let length = length(request.format, sectors, disk.capacity_bytes());
+    prepare(&out, &layout, &front, length, record).map_err(wrong(from))?;
+    let planner = Planner::new(disk, &chain.links, damage, request.fill == 0, from);
+    let position = record.position().clone();
+    let placer_layout = match &layout {
+        Layout::Raw => Layout::Raw,
+        Layout::Sparse(layout) => Layout::Sparse(*layout),
+        Layout::Stream => Layout::Stream,
+    };
+    let placer = Placer::new(placer_layout, disk.capacity_bytes(), position);
+    let work = Work {
+        disk,
+        fill: request.fill,
+        threads: request.threads,
+        level: request.level,
+        checkpoint_bytes: request.checkpoint_bytes,
+        stop: request.stop,
+        progress: request.progress,
+    };
+    let end = match work::write(&work, planner, placer, &layout, &out, record) {
+        Ok(end) => end,
+        Err(WorkError::Write(source)) => return Err(wrong(record.next_bytes())(source)),
+        Err(WorkError::Record(error)) => return Err(error.into()),
+        Err(WorkError::TooLarge(error)) => {
+            return Err(Refused::Format(error.to_string()).into());
+        }
+    };
+    if end == End::Done {
+        close(&out, &layout, sectors, record).map_err(wrong(record.next_bytes()))?;
+    }
+    Ok(end)
+}
+
+/// Length of a file whose length is known beforehand.
+fn length(format: Format, sectors: u64, capacity: u64) -> Option<u64> {
+    match format {
+        Format::Raw => Some(capacity),
+        Format::Flat => Some(sectors.saturating_mul(512)),
+        Format::Sparse | Format::Stream => None,
+    }
+}
+
+fn prepare(
+    out: &File,
+    layout: &Layout,
+    front: &Front,
+    length: Option<u64>,
+    record: &mut Record,
+) -> io::Result<()> {
+    match (layout, length) {
+        (_, Some(length)) => out.set_len(length)?,
+        // What was written beyond the last checkpoint is written again.
+        (Layout::Raw, None) => {}
+        (Layout::Sparse(_) | Layout::Stream, None) => {
+            out.set_len(record.position().next_sector * 512)?;
+        }
+    }
+    for (at, bytes) in front {
+        out.write_all_at(bytes, *at)?;
+    }
+    Ok(())
+}
+
+/// Writes what comes last.
+fn close(out: &File, layout: &Layout, sectors: u64, record: &mut Record) -> io::Result<()> {
+    let position = record.position();
+    match layout {
+        Layout::Raw => {}
+        Layout::Sparse(_) => out.set_len(position.next_sector * 512)?,
+        Layout::Stream => {
+            let at = position.next_sector;
+            let back = image::stream_back(sectors, &position.tables, at);
+            out.write_all_at(&back, at * 512)?;
+            out.set_len(at * 512 + back.len() as u64)?;
+        }
+    }
+    out.sync_all()
+}
+
+/// Reads the output back, writes manifest and map, and hashes the whole file.
+fn prove(
+    request: &Request<'_>,
+    paths: &Paths,
+    record: &Record,
+    output: &OutputLine,
+) -> Result<Option<String>, VerifyError> {
+    let sparse = matches!(request.format, Format::Sparse | Format::Stream);
+    let disk = verify::open_made(&paths.part, sparse, output.size_bytes)?;
+    let (manifest, map) = (paths.manifest_part(), paths.map_part());
+    let with = verify::Companion {
+        manifest: &manifest,
+        map: &map,
+        output,
+        threads: request.threads,
+        check: request.prove,
+        stop: request.stop,
+        progress: request.progress,
+    };
+    let (proven, hash) = std::thread::scope(|scope| {
+        let hash = request
+            .file_hashes
+            .then(|| scope.spawn(|| verify::hash_file(&paths.part, request.stop)));
+        let proven = verify::prove(&disk, record, &with);
+        (proven, hash.map(std::thread::ScopedJoinHandle::join))
+    });
+    proven?;
+    let Some(hash) = hash else { return Ok(None) };
+    let what = paths.part.display().to_string();
+    let wrong = |source| VerifyError::Io { what: what.clone(), source };
+    hash.map_err(|_| wrong(io::ErrorKind::Other.into()))?.map(Some).map_err(wrong)
+}
+
+/// Gives everything its name, the disk last. May be done twice: a run that was killed here goes on.
+fn finish(
+    request: &Request<'_>,
+    paths: &Paths,
+    identity: &Identity,
+    sectors: u64,
+    hash: Option<&str>,
+) -> io::Result<()> {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let descriptor = (request.format == Format::Flat).then(|| {
+        identity.descriptor("vmfs", &format!("RW {sectors} VMFS \"{}\"", name(&paths.data)))
+    });
+    if let Some(hash) = hash {
+        let data = if paths.part.symlink_metadata().is_ok() { &paths.part } else { &paths.data };
+        let size = data.symlink_metadata()?.len();
+        let mut files = vec![(name(&paths.data), size, hash.to_owned())];
+        if let Some(text) = &descriptor {
+            let hash = fill::hex(&Sha256::digest(text.as_bytes()));
+            files.push((name(&paths.output), text.len() as u64, hash));
+        }
+        target::write_small(&paths.hashes, hashdeep(&files).as_bytes(), request.overwrite)?;
+    }
+    target::rename(&paths.map_part(), &paths.map, request.overwrite)?;
+    target::rename(&paths.manifest_part(), &paths.manifest, request.overwrite)?;
+    target::rename(&paths.part, &paths.data, request.overwrite)?;
+    if let Some(text) = &descriptor {
+        target::write_small(&paths.output, text.as_bytes(), request.overwrite)?;
+    }
+    target::sync_folder(&paths.output)
+}
+
+/// A file list as hashdeep writes and audits it.
+fn hashdeep(files: &[(String, u64, String)]) -> String {
+    let mut out = String::from("%%%% HASHDEEP-1.0\n%%%% size,sha256,filename\n");
+    out.push_str("## Made by vmglean consolidate\n##\n");
+    for (name, size, hash) in files {
+        out.push_str(&format!("{size},{hash},{name}\n"));
+    }
+    out
+}

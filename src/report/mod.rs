@@ -1,6 +1,7 @@
 //! What a run found, as records that scripts can rely on, and the renderers that show them.
 
 pub mod chain;
+pub mod consolidate;
 pub mod csv;
 pub mod html;
 pub mod inspect;

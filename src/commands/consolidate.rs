@@ -1,0 +1,259 @@
+//! `vmglean consolidate`: one disk out of a chain.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::{Refusal, Usage, check_output, run_info};
+use crate::{
+    chain::{Opened, open},
+    cli::{Format as Form, Global, parse_size},
+    consolidate::{
+        ConsolidateError, Consolidated, Damage, Format, Paths, Refused, Request, VerifyError,
+        consolidate, objections, read_through, select,
+    },
+    families::Families,
+    finding::Weight,
+    interrupt::Interrupt,
+    outcome::Outcome,
+    report::{
+        consolidate::{ConsolidateRecord, write_lines, write_text},
+        json::write_document,
+        record::RecordPath,
+    },
+    ui::Ui,
+};
+
+/// Arguments of `consolidate`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The disk at the top of the chain
+    #[arg(value_name = "LEAF")]
+    pub leaf: PathBuf,
+    /// The disk to make; MANIFEST.jsonl, its file list and a ddrescue map lie beside it
+    #[arg(short, long, value_name = "OUT", required_unless_present = "null")]
+    pub output: Option<PathBuf>,
+    /// What to make
+    #[arg(short = 'O', long, value_enum, default_value_t = Kind::Raw, value_name = "FORMAT")]
+    pub kind: Kind,
+    /// A point in time: a snapshot's name or uid, or a file of the chain [default: the leaf]
+    #[arg(long, value_name = "NAME|UID|LINK")]
+    pub at: Option<String>,
+    /// Byte that stands in the place of what is lost, encrypted or unreadable (0xNN)
+    #[arg(long, value_name = "BYTE", default_value = "0x00", value_parser = parse_byte)]
+    pub fill: u8,
+    /// Make what there is of a chain without base, or with extents that do not fit their lines
+    #[arg(long)]
+    pub partial: bool,
+    /// Folder that names found in the disks may lead to [default: the leaf's own folder]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// How hard streams are deflated, 1 (fast) to 12
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(i32).range(1..=12))]
+    pub level: i32,
+    /// Where the manifest goes [default: MANIFEST.jsonl beside OUT]
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+    /// Read everything and write nothing: tells how much of the disk can be had
+    #[arg(long, conflicts_with_all = ["output", "manifest"])]
+    pub null: bool,
+    /// Do not read the output back before it gets its name
+    #[arg(long)]
+    pub no_verify: bool,
+    /// Do not hash the output's files whole; their ranges are hashed all the same
+    #[arg(long)]
+    pub no_file_list: bool,
+    /// Replace what is there
+    #[arg(long)]
+    pub overwrite: bool,
+    /// In which form the record goes to stdout.
+    #[command(flatten)]
+    pub format: Form,
+    /// More families, or other facts for known ones, in the form of docs/guide/families.md
+    #[arg(long, value_name = "FILE")]
+    pub families: Option<PathBuf>,
+    /// Leave times, version and arguments of this run out of the record
+    #[arg(long)]
+    pub reproducible: bool,
+    /// Bytes written between two places that a stopped run can go on from
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = parse_size, hide = true)]
+    pub checkpoint: u64,
+}
+
+/// What is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// The disk's bytes as they are
+    Raw,
+    /// A descriptor and a -flat.vmdk, as on an ESXi host
+    Flat,
+    /// A hosted sparse disk with its descriptor inside
+    Sparse,
+    /// streamOptimized, as an OVF import wants it
+    Stream,
+}
+
+impl From<Kind> for Format {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Raw => Self::Raw,
+            Kind::Flat => Self::Flat,
+            Kind::Sparse => Self::Sparse,
+            Kind::Stream => Self::Stream,
+        }
+    }
+}
+
+fn parse_byte(text: &str) -> Result<u8, String> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let parsed = match digits {
+        Some(digits) => u8::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("{text:?} is no byte: 0x00 to 0xff"))
+}
+
+/// Makes the disk and writes what became of it.
+///
+/// # Errors
+/// When nothing can be delivered, or a rule forbids the output.
+pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::Result<Outcome> {
+    let started = jiff::Timestamp::now();
+    let families = match &args.families {
+        Some(file) => Families::with_file(file),
+        None => Families::built_in(),
+    }
+    .map_err(|error| Usage(error.to_string()))?;
+    let access = global.io.into();
+    let opened = open(&args.leaf, args.root.as_deref(), access, &families)
+        .context("no chain can be told")?;
+    let Opened { root, chain, tree } = opened;
+    let at = match &args.at {
+        None => 0,
+        Some(at) => select(&chain.links, tree.as_ref(), at).map_err(Usage)?.link,
+    };
+    let damage = Damage::unknown();
+    let asked = || stop.asked();
+    let mut record = ConsolidateRecord::new(&args.leaf, &chain, at);
+    if args.null {
+        if let Some(refused) = objections(&chain, at).into_iter().next().filter(|_| !args.partial) {
+            return Err(refusal(refused).into());
+        }
+        let progress = ui.progress("reading", None);
+        let told = |bytes| progress.add(bytes);
+        let done = read_through(&chain, at, &damage, global.threads(), &asked, &told);
+        progress.finish();
+        let (sums, whole) = done.unwrap_or_default();
+        record.set_sums(&sums, !whole);
+    } else {
+        let output = args.output.clone().unwrap_or_default();
+        let request = Request {
+            output,
+            format: args.kind.into(),
+            fill: args.fill,
+            partial: args.partial,
+            overwrite: args.overwrite,
+            level: args.level,
+            threads: global.threads(),
+            prove: !args.no_verify,
+            file_hashes: !args.no_file_list,
+            manifest: args.manifest.clone(),
+            checkpoint_bytes: args.checkpoint,
+            stop: &asked,
+            progress: &|_| {},
+        };
+        guard(&request, root.path(), args)?;
+        let progress = ui.progress("consolidating", None);
+        let told = |bytes| progress.add(bytes);
+        let made = consolidate(&root, &chain, at, &damage, &Request { progress: &told, ..request });
+        progress.finish();
+        let made = made.map_err(worded)?;
+        if let Some(from) = made.resumed_from {
+            ui.message(format!("went on from byte {from} of the disk, where a run had stopped"));
+        }
+        record.set_made(&made, args.kind.into());
+        if made.stopped {
+            ui.message("stopped; the same command goes on");
+        }
+    }
+    let outcome = outcome(&record);
+    if !args.reproducible {
+        record.run = Some(run_info(started, 0));
+    }
+    if args.format.json {
+        write_document(&mut ui.data(), &record)?;
+    } else if args.format.jsonl {
+        write_lines(&mut ui.data(), &record)?;
+    } else {
+        write_text(&mut ui.stdout(), &record, ui.columns())?;
+    }
+    Ok(outcome)
+}
+
+/// Nothing may be written inside the folder that the evidence lies in.
+fn guard(request: &Request<'_>, root: &Path, args: &Args) -> anyhow::Result<()> {
+    let paths = Paths::of(&request.output, request.format, request.manifest.as_deref());
+    if request.output.file_name().is_none() {
+        return Err(Usage(format!("{} is no file name", request.output.display())).into());
+    }
+    let sources = [root.to_path_buf()];
+    for path in [&paths.output, &paths.manifest] {
+        // Whether it is free is asked later: a run that goes on may have made it itself.
+        check_output(path, &sources, true)?;
+    }
+    let _ = args;
+    Ok(())
+}
+
+fn refusal(refused: Refused) -> Refusal {
+    match refused {
+        Refused::Exists(path) => Refusal::Exists(path),
+        other => Refusal::Rule(other.to_string()),
+    }
+}
+
+fn worded(error: ConsolidateError) -> anyhow::Error {
+    match error {
+        ConsolidateError::Refused(refused) => refusal(refused).into(),
+        ConsolidateError::Record(crate::consolidate::RecordError::Io { .. }) => error.into(),
+        ConsolidateError::Record(other) => Refusal::Rule(other.to_string()).into(),
+        other => other.into(),
+    }
+}
+
+/// Whether the output could not be verified.
+pub(super) fn is_unverified(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<ConsolidateError>(),
+        Some(ConsolidateError::Unproven(VerifyError::Differs { .. } | VerifyError::Open(_)))
+    )
+}
+
+fn outcome(record: &ConsolidateRecord) -> Outcome {
+    let mut outcome = if record.stopped { Outcome::Stopped } else { Outcome::Clean };
+    if record.filled_bytes > 0 || record.doubted {
+        outcome = outcome.and(Outcome::Damage);
+    }
+    for finding in &record.findings {
+        outcome = outcome.and(match finding.weight {
+            Weight::Note => Outcome::Clean,
+            Weight::Damage | Weight::Unreadable => Outcome::Damage,
+        });
+    }
+    outcome
+}
+
+impl ConsolidateRecord {
+    fn set_made(&mut self, made: &Consolidated, format: Format) {
+        self.set_sums(&made.sums, made.stopped);
+        self.output = Some(RecordPath(made.paths.output.clone()));
+        self.format = Some(format.word().to_owned());
+        self.proven = made.proven;
+        self.ranges = made.ranges;
+        self.resumed_from_bytes = made.resumed_from;
+        if !made.stopped {
+            self.manifest = Some(RecordPath(made.paths.manifest.clone()));
+            self.map = Some(RecordPath(made.paths.map.clone()));
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The bytes of a unit: read, inflated or filled, with a manifest line for each range.
+
+use sha2::{Digest, Sha256};
+use vmglean_formats::{ByteOffset, MediumError, ReadAt};
+
+use super::{
+    manifest::{RangeLine, Sums, state_word},
+    plan::{Piece, Unit},
+};
+use crate::{
+    disk::{FileId, ResolvedRun, RunState, VirtualDisk},
+    triage::judge::State,
+};
+
+/// Blocks of zeros at least this long in a row stay holes.
+pub(super) const ZERO_BLOCK: usize = 4096;
+/// What an unreadable range is narrowed down to.
+const SECTOR: usize = 512;
+
+/// A unit's bytes and what is to be told of them.
+pub(super) struct Filled {
+    pub(super) index: u64,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    /// Empty for a stretch of holes.
+    pub(super) bytes: Vec<u8>,
+    pub(super) lines: Vec<RangeLine>,
+    pub(super) sums: Sums,
+    /// Bytes read from sources.
+    pub(super) read: u64,
+}
+
+/// Fills units. One a thread.
+pub(super) struct Filler<'a> {
+    disk: &'a VirtualDisk,
+    /// One byte, repeated, in the place of what is not to be had.
+    fill: u8,
+    /// Whether ranges are hashed.
+    hashes: bool,
+    inflater: libdeflater::Decompressor,
+    packed: Vec<u8>,
+    /// The last inflated grain: its file, place and bytes. A grain may be asked for in parts.
+    grain: Option<(FileId, u64, Vec<u8>)>,
+}
+
+/// What became of a range.
+struct Part {
+    piece: Piece,
+    state: State,
+    why: Option<String>,
+}
+
+impl<'a> Filler<'a> {
+    pub(super) fn new(disk: &'a VirtualDisk, fill: u8, hashes: bool) -> Self {
+        Self {
+            disk,
+            fill,
+            hashes,
+            inflater: libdeflater::Decompressor::new(),
+            packed: Vec::new(),
+            grain: None,
+        }
+    }
+
+    /// Reads a unit. `bytes` is a buffer to be used again.
+    pub(super) fn fill(&mut self, unit: &Unit, mut bytes: Vec<u8>) -> Filled {
+        let length = if unit.is_empty { 0 } else { unit.end - unit.start };
+        bytes.clear();
+        bytes.resize(usize::try_from(length).unwrap_or(0), 0);
+        let mut filled = Filled {
+            index: unit.index,
+            start: unit.start,
+            end: unit.end,
+            bytes,
+            lines: Vec::with_capacity(unit.pieces.len()),
+            sums: Sums::default(),
+            read: 0,
+        };
+        for piece in &unit.pieces {
+            let from = usize::try_from(piece.run.offset - unit.start).unwrap_or(usize::MAX);
+            let to = from.saturating_add(usize::try_from(piece.run.length).unwrap_or(usize::MAX));
+            let range = if unit.is_empty { 0..0 } else { from..to };
+            let mut buffer = std::mem::take(&mut filled.bytes);
+            if let Some(place) = buffer.get_mut(range) {
+                if piece.is_copied() {
+                    for part in self.copy(piece, place) {
+                        filled.read += part.piece.run.length;
+                        self.tell(&part, place, piece.run.offset, &mut filled);
+                    }
+                } else {
+                    if piece.is_filled() {
+                        place.fill(self.fill);
+                    }
+                    let why = self.why(piece);
+                    let part = Part { piece: *piece, state: piece.state, why };
+                    self.tell(&part, place, piece.run.offset, &mut filled);
+                }
+            }
+            filled.bytes = buffer;
+        }
+        filled
+    }
+
+    fn why(&self, piece: &Piece) -> Option<String> {
+        match piece.state {
+            State::Damaged | State::Unreadable if piece.run.state.is_gone() => {
+                Some(self.disk.why_gone(&piece.run))
+            }
+            State::Encrypted => Some("encrypted, by the damage map of the file".to_owned()),
+            State::Damaged | State::Unreadable => Some("by the damage map of the file".to_owned()),
+            State::Undetermined if piece.doubted => Some(DOUBTED.to_owned()),
+            State::Zero | State::Absent | State::Intact | State::Undetermined => None,
+        }
+    }
+
+    /// Reads a piece into its place; what cannot be had is filled and told apart.
+    fn copy(&mut self, piece: &Piece, place: &mut [u8]) -> Vec<Part> {
+        let doubt = piece.doubted.then(|| DOUBTED.to_owned());
+        if piece.run.state == RunState::Compressed {
+            let (state, why) = match self.inflate(&piece.run, place) {
+                // Its own checksum agrees.
+                Ok(()) if !piece.doubted => (State::Intact, None),
+                Ok(()) => (State::Undetermined, doubt),
+                Err((state, why)) => {
+                    place.fill(self.fill);
+                    (state, Some(why))
+                }
+            };
+            return vec![Part { piece: *piece, state, why }];
+        }
+        let Some(file) = piece.run.file.and_then(|id| self.disk.file(id)) else {
+            place.fill(self.fill);
+            let why = Some("its file is not there any more".to_owned());
+            return vec![Part { piece: *piece, state: State::Damaged, why }];
+        };
+        let at = piece.run.file_offset;
+        if file.source.read_exact_at(place, ByteOffset(at)).is_ok() {
+            return vec![Part { piece: *piece, state: piece.state, why: doubt }];
+        }
+        // Narrow the failure down: every sector that comes is kept.
+        let mut parts: Vec<Part> = Vec::new();
+        let mut done = 0;
+        while done < place.len() {
+            let (step, outcome) = read_some(&*file.source, at, place, done);
+            let run = piece.run.clip(
+                piece.run.offset + done as u64,
+                piece.run.offset + (done + step) as u64,
+            );
+            let part = match outcome {
+                Ok(()) => Part { piece: Piece { run, ..*piece }, state: piece.state, why: doubt.clone() },
+                Err(error) => {
+                    place[done..done + step].fill(self.fill);
+                    let (state, why) = match error {
+                        MediumError::End { .. } => {
+                            (State::Damaged, "its file ends before it".to_owned())
+                        }
+                        MediumError::Io { source, .. } => (State::Unreadable, source.to_string()),
+                    };
+                    Part { piece: Piece { run, ..*piece }, state, why: Some(why) }
+                }
+            };
+            match parts.last_mut() {
+                Some(last) if last.state == part.state && last.why == part.why => {
+                    last.piece.run.length += part.piece.run.length;
+                }
+                _ => parts.push(part),
+            }
+            done += step;
+        }
+        parts
+    }
+
+    fn inflate(&mut self, run: &ResolvedRun, place: &mut [u8]) -> Result<(), (State, String)> {
+        let Some(id) = run.file else { return Err((State::Damaged, "no file".to_owned())) };
+        let skip = usize::try_from(run.skip).unwrap_or(usize::MAX);
+        let kept = self.grain.as_ref().is_some_and(|(f, at, _)| *f == id && *at == run.file_offset);
+        if !kept {
+            let whole = skip == 0;
+            match self.inflate_new(id, run, place) {
+                Ok(true) if whole => return Ok(()),
+                Ok(_) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let bytes = self.grain.as_ref().and_then(|(_, _, bytes)| bytes.get(skip..));
+        match bytes.and_then(|bytes| bytes.get(..place.len())) {
+            Some(bytes) => {
+                place.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => Err((State::Damaged, "the grain inflates to fewer bytes".to_owned())),
+        }
+    }
+
+    /// Inflates a grain, straight into its place where it ends there; `true` if that was done.
+    fn inflate_new(
+        &mut self,
+        id: FileId,
+        run: &ResolvedRun,
+        place: &mut [u8],
+    ) -> Result<bool, (State, String)> {
+        let Some(file) = self.disk.file(id) else {
+            return Err((State::Damaged, "its file is not there any more".to_owned()));
+        };
+        let stored = usize::try_from(run.stored).unwrap_or(usize::MAX).min(MAX_STORED);
+        self.packed.resize(stored, 0);
+        file.source
+            .read_exact_at(&mut self.packed, ByteOffset(run.file_offset))
+            .map_err(|error| (State::Unreadable, error.to_string()))?;
+        if run.skip == 0 && self.inflater.zlib_decompress(&self.packed, place) == Ok(place.len()) {
+            return Ok(true);
+        }
+        // Only a part of it is asked for, or it is longer: inflate it whole, apart.
+        let need = usize::try_from(run.skip.saturating_add(run.length)).unwrap_or(usize::MAX);
+        let most = need.max(64 << 10).saturating_mul(2).min(MAX_GRAIN);
+        let mut grain = match self.grain.take() {
+            Some((_, _, bytes)) => bytes,
+            None => Vec::new(),
+        };
+        grain.clear();
+        grain.resize(most, 0);
+        let length = self
+            .inflater
+            .zlib_decompress(&self.packed, &mut grain)
+            .map_err(|error| (State::Damaged, format!("the grain does not inflate: {error}")))?;
+        grain.truncate(length);
+        self.grain = Some((id, run.file_offset, grain));
+        Ok(false)
+    }
+
+    /// A manifest line for a part; `whole` is the place of its piece, which begins at `origin`.
+    fn tell(&self, part: &Part, whole: &[u8], origin: u64, filled: &mut Filled) {
+        let run = &part.piece.run;
+        let from = usize::try_from(run.offset - origin).unwrap_or(0);
+        let to = from.saturating_add(usize::try_from(run.length).unwrap_or(0)).min(whole.len());
+        let bytes = whole.get(from..to).unwrap_or_default();
+        let is_filled = matches!(part.state, State::Encrypted | State::Unreadable | State::Damaged);
+        let zero = is_zero(bytes);
+        // Read, and all zero: that much is known, whatever the tables say.
+        let state = match part.state {
+            State::Undetermined if zero && !bytes.is_empty() && !part.piece.doubted => State::Zero,
+            state => state,
+        };
+        filled.sums.add(state, run.length);
+        if !self.hashes {
+            return;
+        }
+        let has_source = matches!(run.state, RunState::Data | RunState::Compressed);
+        let file = run.file.filter(|_| has_source).and_then(|id| self.disk.file(id));
+        let compressed = run.state == RunState::Compressed;
+        filled.lines.push(RangeLine {
+            offset_bytes: run.offset,
+            length_bytes: run.length,
+            state: state_word(state).to_owned(),
+            filled: is_filled,
+            link: run.link,
+            file: file.map(|file| file.name.clone()),
+            file_offset_bytes: file.map(|_| run.file_offset),
+            stored_bytes: compressed.then_some(run.stored),
+            skip_bytes: (compressed && run.skip > 0).then_some(run.skip),
+            sha256: (!zero).then(|| hex(&Sha256::digest(bytes))),
+            why: part.why.clone(),
+        });
+    }
+}
+
+const DOUBTED: &str = "read through a parent whose CID does not agree";
+/// Longest compressed grain that is read; no writer comes near.
+const MAX_STORED: usize = 192 << 20;
+const MAX_GRAIN: usize = 64 << 20;
+
+/// Reads from `done` on as much as comes, at least a sector's worth of an answer.
+fn read_some(
+    source: &dyn ReadAt,
+    at: u64,
+    place: &mut [u8],
+    done: usize,
+) -> (usize, Result<(), MediumError>) {
+    let from = at + done as u64;
+    let left = place.len() - done;
+    for step in [64 << 10, 4096] {
+        let step = left.min(step);
+        let part = &mut place[done..done + step];
+        if source.read_exact_at(part, ByteOffset(from)).is_ok() {
+            return (step, Ok(()));
+        }
+    }
+    let step = left.min(SECTOR - (from as usize % SECTOR));
+    let read = source.read_exact_at(&mut place[done..done + step], ByteOffset(from));
+    (step, read)
+}
+
+/// Whether all bytes are zero.
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; ZERO_BLOCK] = [0; ZERO_BLOCK];
+    bytes.chunks(ZERO_BLOCK).all(|chunk| ZEROS.get(..chunk.len()) == Some(chunk))
+}
+
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    out
+}

@@ -1,0 +1,216 @@
+//! The virtual disk cut into pieces of work: each byte with its source and state, in order.
+//!
+//! A unit is the same whatever came before it was asked for, so a run that goes on from a record
+//! makes the same units as one that never stopped.
+
+use std::collections::VecDeque;
+
+use super::damage::{Damage, first_doubt};
+use crate::{
+    disk::{ChainLink, ResolvedRun, RunState, VirtualDisk, Walk},
+    triage::judge::State,
+};
+
+/// Virtual bytes of one unit: what a thread holds at a time.
+pub(super) const UNIT: u64 = 4 << 20;
+/// Pieces of a stretch without data before it is cut.
+const MAX_PIECES: usize = 65_536;
+
+/// Consecutive bytes of one source and one state.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    pub(super) run: ResolvedRun,
+    pub(super) state: State,
+    /// Whether it comes through a parent that was taken against its CID.
+    pub(super) doubted: bool,
+}
+
+impl Piece {
+    /// Whether bytes of a source are copied.
+    pub(super) fn is_copied(&self) -> bool {
+        matches!(self.state, State::Intact | State::Undetermined | State::Zero)
+            && matches!(self.run.state, RunState::Data | RunState::Compressed)
+    }
+
+    /// Whether the bytes are not to be had, so that the fill stands in their place.
+    pub(super) fn is_filled(&self) -> bool {
+        matches!(self.state, State::Encrypted | State::Unreadable | State::Damaged)
+    }
+
+    fn joins(&self, next: &Self) -> bool {
+        self.state == next.state && self.doubted == next.doubted && self.run.joins(&next.run)
+    }
+}
+
+/// A piece of work.
+#[derive(Clone, Debug)]
+pub(super) struct Unit {
+    pub(super) index: u64,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    /// In order, without gap or overlap.
+    pub(super) pieces: Vec<Piece>,
+    /// Whether nothing of it is written: all holes. Then it may be longer than [`UNIT`].
+    pub(super) is_empty: bool,
+}
+
+/// Cuts a disk into units.
+pub(super) struct Planner<'a> {
+    disk: &'a VirtualDisk,
+    damage: &'a Damage,
+    doubted_from: Option<usize>,
+    /// Whether filled ranges are holes.
+    fills_with_holes: bool,
+    walk: Walk<'a>,
+    runs: VecDeque<ResolvedRun>,
+    pieces: VecDeque<Piece>,
+    /// A unit that was looked at to end a stretch.
+    ahead: Option<Unit>,
+    at: u64,
+    index: u64,
+}
+
+impl<'a> Planner<'a> {
+    /// A planner from byte `from` on, which a unit begins at.
+    pub(super) fn new(
+        disk: &'a VirtualDisk,
+        links: &[ChainLink],
+        damage: &'a Damage,
+        fills_with_holes: bool,
+        from: u64,
+    ) -> Self {
+        Self {
+            disk,
+            damage,
+            doubted_from: first_doubt(links, disk.first_link()),
+            fills_with_holes,
+            walk: disk.walk(from, disk.capacity_bytes()),
+            runs: VecDeque::new(),
+            pieces: VecDeque::new(),
+            ahead: None,
+            at: from,
+            index: 0,
+        }
+    }
+
+    fn is_empty(&self, piece: &Piece) -> bool {
+        if piece.is_filled() { self.fills_with_holes } else { !piece.is_copied() }
+    }
+
+    /// The next piece, not beyond `end`.
+    fn pull(&mut self, end: u64) -> Option<Piece> {
+        loop {
+            if let Some(piece) = self.pieces.front_mut() {
+                let whole = *piece;
+                if whole.run.end() <= end {
+                    self.pieces.pop_front();
+                    return Some(whole);
+                }
+                piece.run = whole.run.clip(end, whole.run.end());
+                return Some(Piece { run: whole.run.clip(whole.run.offset, end), ..whole });
+            }
+            let Some(run) = self.runs.pop_front() else {
+                self.runs.extend(self.walk.next()?.runs);
+                continue;
+            };
+            self.split(run);
+        }
+    }
+
+    /// A run as pieces of one state each.
+    fn split(&mut self, run: ResolvedRun) {
+        let link = usize::try_from(run.link).unwrap_or(usize::MAX);
+        let doubted = self.doubted_from.is_some_and(|from| link > from);
+        let state = match run.state {
+            RunState::Lost => State::Damaged,
+            RunState::Unreadable => State::Unreadable,
+            // A parent that may be the wrong one may hold other bytes here.
+            RunState::Zero | RunState::Absent if doubted => State::Undetermined,
+            RunState::Zero => State::Zero,
+            RunState::Absent => State::Absent,
+            // Its checksum decides when it is read.
+            RunState::Compressed => State::Undetermined,
+            RunState::Data => {
+                let mut at = run.offset;
+                while at < run.end() {
+                    let place = run.file_offset.saturating_add(at - run.offset);
+                    let (state, until) = match run.file {
+                        Some(file) => self.damage.state_at(file, place),
+                        None => (State::Damaged, u64::MAX),
+                    };
+                    let left = run.end() - at;
+                    let length = until.saturating_sub(place).clamp(1, left);
+                    let good = !matches!(
+                        state,
+                        State::Encrypted | State::Unreadable | State::Damaged
+                    );
+                    let state = if doubted && good { State::Undetermined } else { state };
+                    // A hole of the file is told by the run itself.
+                    let state = if state == State::Absent { State::Zero } else { state };
+                    let run = run.clip(at, at + length);
+                    self.pieces.push_back(Piece { run, state, doubted });
+                    at += length;
+                }
+                return;
+            }
+        };
+        self.pieces.push_back(Piece { run, state, doubted });
+    }
+
+    fn one(&mut self, end: u64) -> Unit {
+        let start = self.at;
+        let mut pieces: Vec<Piece> = Vec::new();
+        while self.at < end {
+            let Some(piece) = self.pull(end) else { break };
+            self.at = piece.run.end();
+            push(&mut pieces, piece);
+        }
+        let is_empty = pieces.iter().all(|piece| self.is_empty(piece));
+        Unit { index: 0, start, end: self.at, pieces, is_empty }
+    }
+
+    fn grow(&mut self) -> Option<Unit> {
+        if let Some(unit) = self.ahead.take() {
+            return Some(unit);
+        }
+        let capacity = self.disk.capacity_bytes();
+        if self.at >= capacity {
+            return None;
+        }
+        // A long hole is one step, whole units of it.
+        let whole = self.pieces.front().filter(|piece| self.is_empty(piece));
+        let reach = whole.map_or(0, |piece| piece.run.end() / UNIT * UNIT);
+        let end = ((self.at / UNIT + 1) * UNIT).max(reach).min(capacity);
+        let unit = self.one(end);
+        (unit.end > unit.start).then_some(unit)
+    }
+}
+
+fn push(pieces: &mut Vec<Piece>, piece: Piece) {
+    match pieces.last_mut() {
+        Some(last) if last.joins(&piece) => last.run.length += piece.run.length,
+        _ => pieces.push(piece),
+    }
+}
+
+impl Iterator for Planner<'_> {
+    type Item = Unit;
+
+    fn next(&mut self) -> Option<Unit> {
+        let mut unit = self.grow()?;
+        while unit.is_empty && unit.pieces.len() < MAX_PIECES {
+            let Some(next) = self.grow() else { break };
+            if !next.is_empty {
+                self.ahead = Some(next);
+                break;
+            }
+            unit.end = next.end;
+            for piece in next.pieces {
+                push(&mut unit.pieces, piece);
+            }
+        }
+        unit.index = self.index;
+        self.index += 1;
+        Some(unit)
+    }
+}
