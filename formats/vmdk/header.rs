@@ -248,6 +248,45 @@ impl SparseHeader {
         }
     }
 
+    /// A header for a stream whose own is lost: its grains are found by their markers.
+    #[must_use]
+    pub fn of_stream(capacity: Sectors, grain_size: Sectors) -> Self {
+        let flags = SparseFlags::NEWLINE_CHECK | SparseFlags::COMPRESSED | SparseFlags::MARKERS;
+        let raw = RawSparseHeader {
+            magic: MAGIC,
+            version: 3,
+            flags: flags.bits(),
+            capacity: capacity.0,
+            grain_size: grain_size.0,
+            descriptor_offset: 0,
+            descriptor_size: 0,
+            num_gtes_per_gt: 512,
+            rgd_offset: 0,
+            gd_offset: GD_AT_END,
+            over_head: 0,
+            unclean_shutdown: 0,
+            newline_check: NEWLINE_CHECK,
+            compress_algorithm: 1,
+            pad: [0; 433],
+        };
+        Self {
+            at: ByteOffset(0),
+            version: 3,
+            flags,
+            capacity,
+            grain_size,
+            descriptor_offset: Sectors(0),
+            descriptor_size: Sectors(0),
+            entries_per_table: 512,
+            redundant_gd: None,
+            gd: None,
+            overhead: Sectors(0),
+            unclean_shutdown: false,
+            inferred: true,
+            raw,
+        }
+    }
+
     /// Bytes of one grain.
     #[must_use]
     pub fn grain_bytes(&self) -> u64 {

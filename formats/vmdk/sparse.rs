@@ -401,6 +401,12 @@ impl Tables for SparseExtent {
 }
 
 impl SparseExtent {
+    /// Grains that the markers of the whole file name; none where grains carry no markers.
+    #[must_use]
+    pub fn grains_by_marker(&self, file: &dyn ReadAt) -> u64 {
+        if self.can_walk() { self.markers(file).grains() } else { 0 }
+    }
+
     /// Whether markers with virtual addresses can stand in for lost tables.
     fn can_walk(&self) -> bool {
         self.header.is_compressed() && self.header.flags.contains(header::SparseFlags::MARKERS)

@@ -38,10 +38,43 @@ fn kind_of(extent: &ExtentFacts) -> ExtentKind {
     }
 }
 
+/// A file whose content samples speak against.
+#[derive(Clone, Debug)]
+pub struct Suspect {
+    /// The file.
+    pub path: RelPath,
+    /// Its state.
+    pub state: LinkState,
+    /// Why.
+    pub reason: String,
+}
+
+/// Files of the links from `from` on whose content is not what samples call untouched.
+#[must_use]
+pub fn suspects(
+    root: &Arc<EvidenceRoot>,
+    chain: &Chain,
+    from: usize,
+    samples: u32,
+    families: &Families,
+    stop: &(dyn Fn() -> bool + Sync),
+    progress: &Progress,
+) -> Vec<Suspect> {
+    let judged = judge(root, chain, from, samples, families, stop, progress);
+    let mut found: Vec<Suspect> = judged
+        .into_iter()
+        .filter(|(_, state)| state.state != LinkState::Untouched)
+        .map(|(path, state)| Suspect { path, state: state.state, reason: state.reason })
+        .collect();
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
 /// Judges each file once, on all threads.
 pub(super) fn judge(
     root: &Arc<EvidenceRoot>,
     chain: &Chain,
+    from: usize,
     samples: u32,
     families: &Families,
     stop: &(dyn Fn() -> bool + Sync),
@@ -54,6 +87,7 @@ pub(super) fn judge(
     let files: Vec<(&ChainLink, &ExtentFacts, &RelPath)> = chain
         .links
         .iter()
+        .skip(from)
         .flat_map(|link| link.extents.iter().map(move |extent| (link, extent)))
         .filter_map(|(link, extent)| Some((link, extent, extent.path.as_ref()?)))
         .filter(|(_, _, path)| seen.insert((*path).clone()))
@@ -139,6 +173,7 @@ pub(super) fn links(
                 DescribedBy::Embedded => "embedded",
                 DescribedBy::Header => "header",
                 DescribedBy::Raw => "raw",
+                DescribedBy::Rebuilt => "rebuilt",
             }
             .to_owned(),
             create_type: link.create_type.as_ref().and_then(|t| t.word()).map(str::to_owned),

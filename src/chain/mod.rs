@@ -28,6 +28,7 @@ use crate::{
     ui::Progress,
 };
 
+pub use judge::{Suspect, suspects};
 pub use points::instant;
 
 /// How to look at a chain.
@@ -121,7 +122,7 @@ pub fn examine(
     let Opened { root, chain, tree } =
         open(leaf, options.root.as_deref(), options.access, families)?;
     let served = points::serve(&chain, stop);
-    let judged = judge::judge(&root, &chain, options.samples, families, stop, progress);
+    let judged = judge::judge(&root, &chain, 0, options.samples, families, stop, progress);
     let links = judge::links(&root, &chain, &judged, &served);
     let attack = points::attack(&root, &chain, &links, options.attack_us, families);
     let points = points::rank(leaf, &chain, tree.as_ref(), &links, &attack, stop);

@@ -6,17 +6,18 @@ use anyhow::Context as _;
 
 use super::{Refusal, Usage, check_output, run_info};
 use crate::{
-    chain::{Opened, open},
+    chain::{Opened, Suspect, open, suspects},
     cli::{Format as Form, Global, parse_size},
     consolidate::{
         ConsolidateError, Consolidated, Damage, Format, Paths, Refused, Request, VerifyError,
         consolidate, objections, read_through, select,
     },
     families::Families,
-    finding::Weight,
+    finding::{Finding, Weight},
     interrupt::Interrupt,
     outcome::Outcome,
     report::{
+        chain::LinkState,
         consolidate::{ConsolidateRecord, write_lines, write_text},
         json::write_document,
         record::RecordPath,
@@ -48,6 +49,9 @@ pub struct Args {
     /// Folder that names found in the disks may lead to [default: the leaf's own folder]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// Windows measured in each file first, to tell encrypted ones; 0 leaves the content unjudged
+    #[arg(long, value_name = "N", default_value_t = 688)]
+    pub samples: u32,
     /// How hard streams are deflated, 1 (fast) to 12
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(i32).range(1..=12))]
     pub level: i32,
@@ -132,13 +136,19 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         None => 0,
         Some(at) => select(&chain.links, tree.as_ref(), at).map_err(Usage)?.link,
     };
-    let damage = Damage::unknown();
     let asked = || stop.asked();
     let mut record = ConsolidateRecord::new(&args.leaf, &chain, at);
+    let objections: Vec<Refused> =
+        if args.partial { Vec::new() } else { objections(&chain, at) };
+    if let Some(refused) = objections.into_iter().next() {
+        return Err(refusal(refused).into());
+    }
+    let progress = ui.progress("sampling", None);
+    let suspects = suspects(&root, &chain, at, args.samples, &families, &asked, &progress);
+    progress.finish();
+    record.findings.extend(suspects.iter().filter_map(finding));
+    let damage = Damage::unknown();
     if args.null {
-        if let Some(refused) = objections(&chain, at).into_iter().next().filter(|_| !args.partial) {
-            return Err(refusal(refused).into());
-        }
         let progress = ui.progress("reading", None);
         let told = |bytes| progress.add(bytes);
         let done = read_through(&chain, at, &damage, global.threads(), &asked, &told);
@@ -162,7 +172,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
             stop: &asked,
             progress: &|_| {},
         };
-        guard(&request, root.path(), args)?;
+        guard(&request, root.path())?;
         let progress = ui.progress("consolidating", None);
         let told = |bytes| progress.add(bytes);
         let made = consolidate(&root, &chain, at, &damage, &Request { progress: &told, ..request });
@@ -191,7 +201,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
 }
 
 /// Nothing may be written inside the folder that the evidence lies in.
-fn guard(request: &Request<'_>, root: &Path, args: &Args) -> anyhow::Result<()> {
+fn guard(request: &Request<'_>, root: &Path) -> anyhow::Result<()> {
     let paths = Paths::of(&request.output, request.format, request.manifest.as_deref());
     if request.output.file_name().is_none() {
         return Err(Usage(format!("{} is no file name", request.output.display())).into());
@@ -201,8 +211,27 @@ fn guard(request: &Request<'_>, root: &Path, args: &Args) -> anyhow::Result<()> 
         // Whether it is free is asked later: a run that goes on may have made it itself.
         check_output(path, &sources, true)?;
     }
-    let _ = args;
     Ok(())
+}
+
+/// What samples say against a file's content: some of what is copied is not the original.
+fn finding(suspect: &Suspect) -> Option<Finding> {
+    let code = match suspect.state {
+        LinkState::Encrypted | LinkState::PartlyEncrypted => "consolidate.content-encrypted",
+        LinkState::Damaged => "consolidate.content-damaged",
+        LinkState::Undetermined
+        | LinkState::Untouched
+        | LinkState::Unjudged
+        | LinkState::Missing => return None,
+    };
+    Some(Finding {
+        code: code.to_owned(),
+        weight: Weight::Damage,
+        path: suspect.path.as_path().display().to_string(),
+        offset_bytes: None,
+        what: format!("some of what is copied from it is not the original: {}", suspect.reason),
+        next: Some("`vmglean map` tells which ranges".to_owned()),
+    })
 }
 
 fn refusal(refused: Refused) -> Refusal {

@@ -203,6 +203,12 @@ pub fn objections(chain: &Chain, from: usize) -> Vec<Refused> {
         });
         found.push(Refused::NoBase(format!("{last}{why}")));
     }
+    let headless = chain.findings.iter().filter(|f| f.code == "chain.header-unknown");
+    for finding in headless {
+        let what = "begins with no VMDK header and no partition table; as plain bytes it is wrong \
+                    if its header was encrypted";
+        found.push(Refused::Extents { link: finding.path.clone(), what: what.to_owned() });
+    }
     let disk = chain.disk();
     for link in disk.links().iter().skip(from) {
         let mut object = |what: String| {

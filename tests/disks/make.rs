@@ -55,7 +55,6 @@ impl Case {
         self.folder.path().join("ds")
     }
 
-    #[expect(dead_code, reason = "for outputs")]
     pub(crate) fn out(&self) -> PathBuf {
         self.folder.path().join("out")
     }
@@ -64,6 +63,15 @@ impl Case {
     pub(crate) fn base(&self, options: &str) {
         self.qemu("qemu-img", &["create", "-q", "-f", "vmdk", "-o", options, "base.vmdk", "64M"]);
         self.write("base.vmdk", &["write -P 0x11 0 1M", "write -P 0x22 10M 1M"]);
+    }
+
+    /// A base of 40 MiB of text, noise and zeros.
+    pub(crate) fn mixed_base(&self, subformat: &str) {
+        let raw = self.root().join("base.raw");
+        fs::write(&raw, mixed(40 << 20, 7)).unwrap();
+        let options = format!("subformat={subformat}");
+        let raw = raw.to_str().unwrap();
+        self.qemu("qemu-img", &["convert", "-f", "raw", "-O", "vmdk", "-o", &options, raw, "base.vmdk"]);
     }
 
     /// A child of `parent`, with what `writes` puts into it.
@@ -137,6 +145,36 @@ impl Case {
         let record = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{err}"));
         (code, record)
     }
+}
+
+/// Bytes as disks hold them: text, noise, zeros, in pieces of odd length.
+pub(crate) fn mixed(length: usize, seed: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(length);
+    let mut state = seed | 1;
+    let mut piece = 0_u64;
+    while out.len() < length {
+        piece += 1;
+        let take = 3000 + (piece * 7919 % 400_000) as usize;
+        let take = take.min(length - out.len());
+        match piece % 4 {
+            0 => out.resize(out.len() + take, 0),
+            1 | 2 => {
+                for n in 0..take {
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                    out.push(if piece % 4 == 1 { (state >> 32) as u8 } else { b"the quick brown fox "[n % 20] });
+                }
+            }
+            _ => out.extend((0..take).map(|n| (n / 100) as u8)),
+        }
+    }
+    out
+}
+
+/// The lines of a JSONL text.
+pub(crate) fn lines(text: &str) -> Vec<serde_json::Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The codes of a record's findings.

@@ -17,6 +17,8 @@ pub enum DescribedBy {
     Header,
     /// Nothing: taken as plain bytes.
     Raw,
+    /// Nothing that is left: its layout was computed from the size of its child, and proven.
+    Rebuilt,
 }
 
 /// One disk of a chain, as it says of itself.

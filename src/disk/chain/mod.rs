@@ -11,6 +11,7 @@ mod locate;
 mod open;
 mod parent;
 mod pool;
+mod rebuild;
 mod tell;
 
 use std::{collections::HashSet, sync::Arc};
@@ -128,6 +129,7 @@ pub fn open_chain(companions: &Arc<dyn Companions>, leaf: &RelPath) -> Result<Ch
     let mut visited = HashSet::new();
     let end = loop {
         visited.insert(candidate.path.clone());
+        opener.expected = links.last().map(|child: &ChainLink| child.capacity);
         let (link, disk) = match opener.open(&candidate, source) {
             Ok(opened) => opened,
             Err(why) if links.is_empty() => {

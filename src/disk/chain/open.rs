@@ -16,6 +16,7 @@ use super::{
     locate::{Located, locate},
     parent::Neighbour,
     pool::Pool,
+    rebuild::{Rebuilt, rebuild},
     tell::{Told, name},
 };
 use crate::{
@@ -33,6 +34,8 @@ pub(super) struct Opener {
     pub(super) companions: Arc<dyn Companions>,
     pub(super) files: Vec<DiskFile>,
     pub(super) told: Told,
+    /// Virtual size that the next link must have, by its child's word.
+    pub(super) expected: Option<u64>,
     /// Disks of the folders that were searched by CID.
     pub(super) neighbours: HashMap<RelPath, Arc<Vec<Neighbour>>>,
     pool: Pool,
@@ -62,6 +65,7 @@ impl Opener {
             companions,
             files: Vec::new(),
             told: Told::default(),
+            expected: None,
             neighbours: HashMap::new(),
             ids: HashMap::new(),
             extents: 0,
@@ -117,7 +121,83 @@ impl Opener {
         if sparse_magic(&head).is_some() {
             return Ok(self.open_sparse(candidate, source));
         }
+        if !names_plain_bytes(&candidate.path) && !begins_like_a_disk(&*source) {
+            let why = "begins with no VMDK header";
+            if let Some(found) = self.open_headless(candidate, &source, why) {
+                return Ok(found);
+            }
+        }
         Ok(self.open_raw(candidate, source))
+    }
+
+    /// A sparse extent whose header is lost: its own descriptor behind the header, or else its
+    /// child, tells the size.
+    fn open_headless(
+        &mut self,
+        candidate: &Candidate,
+        source: &Arc<dyn Source>,
+        why: &str,
+    ) -> Option<(ChainLink, DiskLink)> {
+        let path = &candidate.path;
+        // The usual place of an embedded descriptor.
+        let room = source.read_up_to(ByteOffset(vmglean_formats::SECTOR_BYTES), 20 * 512).ok()?;
+        let embedded = looks_like_descriptor(&room)
+            .then(|| Descriptor::parse(&room, ByteOffset(vmglean_formats::SECTOR_BYTES)).value)
+            .filter(|descriptor| descriptor.extents.len() == 1);
+        let own = embedded.as_ref().and_then(Descriptor::capacity);
+        let expected = self.expected.map(|b| vmglean_formats::Sectors(b.div_ceil(512)));
+        let capacity = own.or(expected)?;
+        let formats: &[ExtentFormat] = match names_format(path) {
+            Some(ExtentFormat::Cowd) => &[ExtentFormat::Cowd],
+            Some(ExtentFormat::SeSparse) => &[ExtentFormat::SeSparse],
+            _ => &[ExtentFormat::HostedSparse, ExtentFormat::StreamOptimized],
+        };
+        let rebuilt = rebuild(&**source, formats, capacity)?;
+        let mut link = match &embedded {
+            Some(descriptor) => {
+                let by = DescribedBy::Embedded;
+                ChainLink::described(path.clone(), candidate.renamed, by, descriptor)
+            }
+            None => ChainLink::bare(path.clone(), candidate.renamed, DescribedBy::Rebuilt),
+        };
+        link.has_parent |= names_a_delta(path)
+            || matches!(rebuilt.format, ExtentFormat::Cowd | ExtentFormat::SeSparse);
+        link.capacity = bytes_of(capacity.0);
+        let len = source.len_bytes();
+        let file = self.keep(candidate, Arc::clone(source));
+        let mut facts = ExtentFacts {
+            path: Some(path.clone()),
+            name: None,
+            renamed: candidate.renamed,
+            file_len: Some(len),
+            format: None,
+            length: link.capacity,
+            broken: None,
+        };
+        let body = self.rebuilt(&mut facts, path, file, rebuilt, why);
+        link.extents.push(facts);
+        let extents = vec![LinkExtent { start: 0, length: link.capacity, body }];
+        let disk = DiskLink { name: name(&link.path), capacity: link.capacity, extents };
+        Some((link, disk))
+    }
+
+    fn rebuilt(
+        &mut self,
+        facts: &mut ExtentFacts,
+        path: &RelPath,
+        file: FileId,
+        rebuilt: Rebuilt,
+        why: &str,
+    ) -> ExtentBody {
+        facts.format = Some(rebuilt.format);
+        let what = format!(
+            "its header is lost ({why}); it is read through the layout that a disk of {} bytes \
+             has: {}",
+            bytes_of(rebuilt.capacity.0),
+            rebuilt.proof
+        );
+        self.told.damage("chain.extent-header-rebuilt", path, what, "");
+        ExtentBody::Mapped { file, map: rebuilt.map, grain_bytes: rebuilt.grain_bytes }
     }
 
     fn open_sparse(
@@ -152,6 +232,11 @@ impl Opener {
                 );
                 let described =
                     open_descriptor(&*source).ok().filter(|d| !d.value.extents.is_empty());
+                if described.is_none()
+                    && let Some(found) = self.open_headless(candidate, &source, &why)
+                {
+                    return found;
+                }
                 let Some(described) = described else {
                     let link = ChainLink::bare(path, candidate.renamed, DescribedBy::Header);
                     let disk =
@@ -449,6 +534,11 @@ impl Opener {
                 self.mapped(facts, &path, file, opened, length)
             }
             Some(Err(why)) => {
+                let formats = formats_of(line.kind);
+                let capacity = vmglean_formats::Sectors(length / vmglean_formats::SECTOR_BYTES);
+                if let Some(rebuilt) = rebuild(&*placed.source, formats, capacity) {
+                    return self.rebuilt(facts, &path, file, rebuilt, &why);
+                }
                 let what = format!("its header cannot be used: {why}");
                 let next = "`vmglean inspect` shows what is left of it";
                 self.told.damage("chain.extent-header-lost", &path, what.clone(), next);
@@ -523,6 +613,29 @@ fn expected_kind(format: ExtentFormat) -> ExtentKind {
         ExtentFormat::HostedSparse | ExtentFormat::StreamOptimized => ExtentKind::Sparse,
         ExtentFormat::Cowd => ExtentKind::VmfsSparse,
         ExtentFormat::SeSparse => ExtentKind::SeSparse,
+    }
+}
+
+/// Formats that an extent line's word stands for, likeliest first.
+fn formats_of(kind: ExtentKind) -> &'static [ExtentFormat] {
+    match kind {
+        ExtentKind::Sparse => &[ExtentFormat::HostedSparse, ExtentFormat::StreamOptimized],
+        ExtentKind::VmfsSparse => &[ExtentFormat::Cowd],
+        ExtentKind::SeSparse => &[ExtentFormat::SeSparse],
+        _ => &[],
+    }
+}
+
+/// The format that an extent's name speaks for.
+fn names_format(path: &RelPath) -> Option<ExtentFormat> {
+    let name = path.file_name().as_bytes().to_ascii_lowercase();
+    let holds = |word: &[u8]| name.windows(word.len()).any(|part| part == word);
+    if holds(b"-sesparse") {
+        Some(ExtentFormat::SeSparse)
+    } else if holds(b"-delta") {
+        Some(ExtentFormat::Cowd)
+    } else {
+        None
     }
 }
 
