@@ -147,7 +147,15 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
     let suspects = suspects(&root, &chain, at, args.samples, &families, &asked, &progress);
     progress.finish();
     record.findings.extend(suspects.iter().filter_map(finding));
-    let damage = Damage::unknown();
+    let damage = Damage::of(&chain, at);
+    for (link, what) in damage.unnamed() {
+        let path = chain.links.get(*link).map_or_else(String::new, |link| {
+            link.path.as_path().display().to_string()
+        });
+        let code = "consolidate.unnamed-grains".to_owned();
+        let (weight, what) = (Weight::Damage, what.clone());
+        record.findings.push(Finding { code, weight, path, offset_bytes: None, what, next: None });
+    }
     if args.null {
         let progress = ui.progress("reading", None);
         let told = |bytes| progress.add(bytes);

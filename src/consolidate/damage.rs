@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    disk::{ChainLink, FileId},
+    disk::{Chain, FileId, ResolvedRun, RunState},
     triage::judge::{DamageMap, Lattice, Run, State},
 };
 
@@ -11,13 +11,44 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Damage {
     maps: HashMap<FileId, DamageMap>,
+    /// The first link whose parent was taken against its CID: nothing below it is good.
+    doubted_parent: Option<usize>,
+    /// Links with grains that no table names, and in which words: what they leave open is not
+    /// known to be their parent's.
+    unnamed: Vec<(usize, String)>,
 }
 
 impl Damage {
-    /// Nothing is known: what the tables point to is copied, and called undetermined.
+    /// What the chain itself tells, read from link `at` on. Of the content nothing is known yet:
+    /// what the tables point to is copied, and called undetermined.
     #[must_use]
-    pub fn unknown() -> Self {
-        Self::default()
+    pub fn of(chain: &Chain, at: usize) -> Self {
+        let links = || chain.links.iter().enumerate().skip(at);
+        let doubted = links().find(|(_, link)| link.parent_doubt.is_some());
+        let unnamed = links().filter_map(|(n, _)| Some((n, chain.disk().unnamed_grains(n)?)));
+        Self {
+            maps: HashMap::new(),
+            doubted_parent: doubted.map(|(number, _)| number),
+            unnamed: unnamed.collect(),
+        }
+    }
+
+    /// Links with grains that no table names, and in which words.
+    #[must_use]
+    pub fn unnamed(&self) -> &[(usize, String)] {
+        &self.unnamed
+    }
+
+    /// Why a run may not be what it seems, however its bytes read.
+    pub(super) fn doubt_of(&self, run: &ResolvedRun) -> Option<Doubt> {
+        let link = usize::try_from(run.link).unwrap_or(usize::MAX);
+        if self.doubted_parent.is_some_and(|from| link > from) {
+            return Some(Doubt::Parent);
+        }
+        // What no link answers fell through all of them.
+        let open = run.state == RunState::Absent && run.extent.is_none();
+        let through = self.unnamed.first().is_some_and(|(from, _)| link > *from || open);
+        through.then_some(Doubt::Unnamed)
     }
 
     /// Lays the damage map of one file over it. Offsets of the map are those of the file.
@@ -36,6 +67,7 @@ impl Damage {
         let mut maps: Vec<_> = self.maps.iter().collect();
         maps.sort_by_key(|(file, _)| **file);
         let mut hash = blake3::Hasher::new();
+        hash.update(format!("{:?}{:?}", self.doubted_parent, self.unnamed).as_bytes());
         for (file, map) in maps {
             hash.update(&file.0.to_le_bytes());
             for run in &map.runs {
@@ -57,6 +89,24 @@ impl Damage {
             }
             Some(run) => (State::Undetermined, run.start),
             None => (State::Undetermined, u64::MAX),
+        }
+    }
+}
+
+/// Why a run may not be what it seems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It comes through a parent whose CID does not agree.
+    Parent,
+    /// It comes through a link that lost entries of its tables.
+    Unnamed,
+}
+
+impl Doubt {
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Parent => "read through a parent whose CID does not agree",
+            Self::Unnamed => "read through a link that holds grains no table names",
         }
     }
 }
@@ -97,11 +147,6 @@ fn in_run(run: &Run, at: u64) -> (State, u64) {
     }
 }
 
-/// The first link whose parent was taken against its CID: what lies below it is never good.
-pub(super) fn first_doubt(links: &[ChainLink], from: usize) -> Option<usize> {
-    links.iter().enumerate().skip(from).find(|(_, link)| link.parent_doubt.is_some()).map(|(n, _)| n)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +172,7 @@ mod tests {
             runs: vec![bad, Run::new(500..1000, State::Intact, 0)],
             ..DamageMap::default()
         };
-        let mut damage = Damage::unknown();
+        let mut damage = Damage::default();
         damage.add(FileId(0), map);
         assert_eq!(damage.state_at(FileId(0), 10), (State::Encrypted, 500));
         assert_eq!(damage.state_at(FileId(0), 500), (State::Undetermined, 564));

@@ -108,18 +108,18 @@ impl<'a> Filler<'a> {
             }
             State::Encrypted => Some("encrypted, by the damage map of the file".to_owned()),
             State::Damaged | State::Unreadable => Some("by the damage map of the file".to_owned()),
-            State::Undetermined if piece.doubted => Some(DOUBTED.to_owned()),
-            State::Zero | State::Absent | State::Intact | State::Undetermined => None,
+            State::Undetermined => piece.doubt.map(|doubt| doubt.words().to_owned()),
+            State::Zero | State::Absent | State::Intact => None,
         }
     }
 
     /// Reads a piece into its place; what cannot be had is filled and told apart.
     fn copy(&mut self, piece: &Piece, place: &mut [u8]) -> Vec<Part> {
-        let doubt = piece.doubted.then(|| DOUBTED.to_owned());
+        let doubt = piece.doubt.map(|doubt| doubt.words().to_owned());
         if piece.run.state == RunState::Compressed {
             let (state, why) = match self.inflate(&piece.run, place) {
                 // Its own checksum agrees.
-                Ok(()) if !piece.doubted => (State::Intact, None),
+                Ok(()) if piece.doubt.is_none() => (State::Intact, None),
                 Ok(()) => (State::Undetermined, doubt),
                 Err((state, why)) => {
                     place.fill(self.fill);
@@ -238,7 +238,7 @@ impl<'a> Filler<'a> {
         let zero = is_zero(bytes);
         // Read, and all zero: that much is known, whatever the tables say.
         let state = match part.state {
-            State::Undetermined if zero && !bytes.is_empty() && !part.piece.doubted => State::Zero,
+            State::Undetermined if zero && !bytes.is_empty() && part.piece.doubt.is_none() => State::Zero,
             state => state,
         };
         filled.sums.add(state, run.length);
@@ -264,7 +264,6 @@ impl<'a> Filler<'a> {
     }
 }
 
-const DOUBTED: &str = "read through a parent whose CID does not agree";
 /// Longest compressed grain that is read; no writer comes near.
 const MAX_STORED: usize = 192 << 20;
 const MAX_GRAIN: usize = 64 << 20;

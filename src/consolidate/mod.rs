@@ -282,7 +282,7 @@ pub fn consolidate(
         return Err(refused.into());
     }
     let paths = Paths::of(&request.output, request.format, request.manifest.as_deref());
-    let plan = survey(&disk, chain, damage, request);
+    let plan = survey(&disk, damage, request);
     let sectors = size.div_ceil(512);
     let identity = Identity::of(&chain.links, at, sectors, plan.filled_bytes() > 0);
     let (layout, front, start) = layout(request.format, sectors, &identity, &paths)?;
@@ -300,7 +300,7 @@ pub fn consolidate(
             let there = target::allocated(&paths.part);
             target::check_room(&paths, need(request.format, &plan, &front).saturating_sub(there))?;
         }
-        let end = write(chain, &disk, damage, request, &paths, &mut record, (layout, front, sectors))?;
+        let end = write(&disk, damage, request, &paths, &mut record, (layout, front, sectors))?;
         if end == End::Stopped {
             return Ok(result(paths, size, &record, false, resumed_from, true));
         }
@@ -338,7 +338,7 @@ pub fn read_through(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Option<(Sums, bool)> {
     let disk = chain.disk().at_link(at)?;
-    let planner = Planner::new(&disk, &chain.links, damage, true, 0);
+    let planner = Planner::new(&disk, damage, true, 0);
     let work = Work {
         disk: &disk,
         fill: 0,
@@ -365,9 +365,9 @@ fn result(
 }
 
 /// What the tables say of the whole disk, before a byte of content is read.
-fn survey(disk: &VirtualDisk, chain: &Chain, damage: &Damage, request: &Request<'_>) -> Sums {
+fn survey(disk: &VirtualDisk, damage: &Damage, request: &Request<'_>) -> Sums {
     let mut sums = Sums::default();
-    for unit in Planner::new(disk, &chain.links, damage, request.fill == 0, 0) {
+    for unit in Planner::new(disk, damage, request.fill == 0, 0) {
         for piece in &unit.pieces {
             sums.add(piece.state, piece.run.length);
         }
@@ -462,7 +462,6 @@ fn job(
 }
 
 fn write(
-    chain: &Chain,
     disk: &VirtualDisk,
     damage: &Damage,
     request: &Request<'_>,
@@ -484,7 +483,7 @@ fn write(
     let out = out.map_err(wrong(from))?;
     let length = length(request.format, sectors, disk.capacity_bytes());
     prepare(&out, &layout, &front, length, record).map_err(wrong(from))?;
-    let planner = Planner::new(disk, &chain.links, damage, request.fill == 0, from);
+    let planner = Planner::new(disk, damage, request.fill == 0, from);
     let position = record.position().clone();
     let placer_layout = match &layout {
         Layout::Raw => Layout::Raw,

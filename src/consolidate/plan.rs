@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 
-use super::damage::{Damage, first_doubt};
+use super::damage::{Damage, Doubt};
 use crate::{
-    disk::{ChainLink, ResolvedRun, RunState, VirtualDisk, Walk},
+    disk::{ResolvedRun, RunState, VirtualDisk, Walk},
     triage::judge::State,
 };
 
@@ -21,8 +21,8 @@ const MAX_PIECES: usize = 65_536;
 pub(super) struct Piece {
     pub(super) run: ResolvedRun,
     pub(super) state: State,
-    /// Whether it comes through a parent that was taken against its CID.
-    pub(super) doubted: bool,
+    /// Why it may not be what it seems.
+    pub(super) doubt: Option<Doubt>,
 }
 
 impl Piece {
@@ -38,7 +38,7 @@ impl Piece {
     }
 
     fn joins(&self, next: &Self) -> bool {
-        self.state == next.state && self.doubted == next.doubted && self.run.joins(&next.run)
+        self.state == next.state && self.doubt == next.doubt && self.run.joins(&next.run)
     }
 }
 
@@ -58,7 +58,6 @@ pub(super) struct Unit {
 pub(super) struct Planner<'a> {
     disk: &'a VirtualDisk,
     damage: &'a Damage,
-    doubted_from: Option<usize>,
     /// Whether filled ranges are holes.
     fills_with_holes: bool,
     walk: Walk<'a>,
@@ -74,7 +73,6 @@ impl<'a> Planner<'a> {
     /// A planner from byte `from` on, which a unit begins at.
     pub(super) fn new(
         disk: &'a VirtualDisk,
-        links: &[ChainLink],
         damage: &'a Damage,
         fills_with_holes: bool,
         from: u64,
@@ -82,7 +80,6 @@ impl<'a> Planner<'a> {
         Self {
             disk,
             damage,
-            doubted_from: first_doubt(links, disk.first_link()),
             fills_with_holes,
             walk: disk.walk(from, disk.capacity_bytes()),
             runs: VecDeque::new(),
@@ -119,12 +116,12 @@ impl<'a> Planner<'a> {
 
     /// A run as pieces of one state each.
     fn split(&mut self, run: ResolvedRun) {
-        let link = usize::try_from(run.link).unwrap_or(usize::MAX);
-        let doubted = self.doubted_from.is_some_and(|from| link > from);
+        let doubt = self.damage.doubt_of(&run);
+        let doubted = doubt.is_some();
         let state = match run.state {
             RunState::Lost => State::Damaged,
             RunState::Unreadable => State::Unreadable,
-            // A parent that may be the wrong one may hold other bytes here.
+            // The right parent, or the entry that is lost, may say other bytes.
             RunState::Zero | RunState::Absent if doubted => State::Undetermined,
             RunState::Zero => State::Zero,
             RunState::Absent => State::Absent,
@@ -148,13 +145,13 @@ impl<'a> Planner<'a> {
                     // A hole of the file is told by the run itself.
                     let state = if state == State::Absent { State::Zero } else { state };
                     let run = run.clip(at, at + length);
-                    self.pieces.push_back(Piece { run, state, doubted });
+                    self.pieces.push_back(Piece { run, state, doubt });
                     at += length;
                 }
                 return;
             }
         };
-        self.pieces.push_back(Piece { run, state, doubted });
+        self.pieces.push_back(Piece { run, state, doubt });
     }
 
     fn one(&mut self, end: u64) -> Unit {

@@ -256,7 +256,7 @@ fn read(
                 RunState::Zero | RunState::Absent => State::Zero,
                 RunState::Lost | RunState::Unreadable => State::Damaged,
             };
-            Piece { run, state, doubted: false }
+            Piece { run, state, doubt: None }
         }));
     }
     let unit = Unit { index: 0, start, end, pieces, is_empty: false };

@@ -10,6 +10,7 @@ mod inflate;
 mod reader;
 mod resolve;
 mod run;
+mod unnamed;
 
 pub use chain::{
     Candidate, Chain, ChainEnd, ChainError, ChainLink, Companions, DescribedBy, ExtentFacts,

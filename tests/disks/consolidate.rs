@@ -136,7 +136,7 @@ fn every_byte_stands_in_the_manifest_and_the_hashes_hold() {
         at += length;
     }
     assert_eq!(at, bytes.len() as u64);
-    tool(&folder, "hashdeep", &["-a", "-k", "MANIFEST.hashdeep", "disk.raw"]);
+    tool(&folder, "hashdeep", &["-l", "-a", "-k", "MANIFEST.hashdeep", "disk.raw"]);
     let told = tool(&folder, "ddrescuelog", &["-t", "disk.raw.map"]);
     assert!(told.contains("rescued:"), "{told}");
 }

@@ -2,6 +2,4 @@
 
 mod chain;
 mod consolidate;
-mod faults;
 mod make;
-mod traps;

@@ -1,0 +1,61 @@
+//! Grains that lie in a link's files and that none of its tables names any more.
+
+use vmglean_formats::{
+    ByteOffset, Bytes,
+    vmdk::{ExtentMap, RunKind},
+};
+
+use super::{ExtentBody, VirtualDisk};
+
+/// Runs asked for at a time.
+const WINDOW_RUNS: usize = 16 << 10;
+
+impl VirtualDisk {
+    /// Grains of link `link` that lie in its files and that no table names: then a table was
+    /// zeroed, and what looks as if it was never written may have been. `None` where all are named,
+    /// or where tables are lost, which is told range by range.
+    #[must_use]
+    pub fn unnamed_grains(&self, link: usize) -> Option<String> {
+        let link = self.links().get(link)?;
+        for extent in &link.extents {
+            let ExtentBody::Mapped { file, map, grain_bytes } = &extent.body else { continue };
+            let Some(file) = self.file(*file) else { continue };
+            let Some(named) = named_bytes(&**map, &*file.source) else { continue };
+            let named = named.div_ceil((*grain_bytes).max(1));
+            let held = map.held_grains(&*file.source).unwrap_or(0);
+            if held > named {
+                return Some(format!(
+                    "{} holds {held} grains, its tables name {named}: what seems never written may \
+                     have been",
+                    file.name
+                ));
+            }
+        }
+        None
+    }
+}
+
+/// Bytes that the tables name; `None` where something of them is lost.
+fn named_bytes(map: &dyn ExtentMap, source: &dyn crate::source::Source) -> Option<u64> {
+    let capacity = map.capacity().0;
+    let (mut at, mut named) = (0_u64, 0_u64);
+    while at < capacity {
+        let window = map.runs(&source, ByteOffset(at), Bytes(capacity - at), WINDOW_RUNS).ok()?;
+        let mut end = at;
+        for run in &window.value {
+            end = run.offset.0.saturating_add(run.length.0);
+            match run.kind {
+                RunKind::Stored { .. } | RunKind::Compressed { .. } => {
+                    named = named.saturating_add(run.length.0);
+                }
+                RunKind::Lost => return None,
+                RunKind::Zero | RunKind::Absent => {}
+            }
+        }
+        if end <= at {
+            return None;
+        }
+        at = end;
+    }
+    Some(named)
+}
