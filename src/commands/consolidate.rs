@@ -138,8 +138,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
     };
     let asked = || stop.asked();
     let mut record = ConsolidateRecord::new(&args.leaf, &chain, at);
-    let objections: Vec<Refused> =
-        if args.partial { Vec::new() } else { objections(&chain, at) };
+    let objections: Vec<Refused> = if args.partial { Vec::new() } else { objections(&chain, at) };
     if let Some(refused) = objections.into_iter().next() {
         return Err(refusal(refused).into());
     }
@@ -149,9 +148,10 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
     record.findings.extend(suspects.iter().filter_map(finding));
     let damage = Damage::of(&chain, at);
     for (link, what) in damage.unnamed() {
-        let path = chain.links.get(*link).map_or_else(String::new, |link| {
-            link.path.as_path().display().to_string()
-        });
+        let path = chain
+            .links
+            .get(*link)
+            .map_or_else(String::new, |link| link.path.as_path().display().to_string());
         let code = "consolidate.unnamed-grains".to_owned();
         let (weight, what) = (Weight::Damage, what.clone());
         record.findings.push(Finding { code, weight, path, offset_bytes: None, what, next: None });

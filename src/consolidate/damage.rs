@@ -120,8 +120,10 @@ fn doubt(map: &DamageMap, index: usize, at: u64, state: State, end: u64) -> (Sta
     let run = &map.runs[index];
     let before = index.checked_sub(1).and_then(|n| map.runs.get(n)).filter(|r| !is_good(r.state));
     let after = map.runs.get(index + 1).filter(|r| !is_good(r.state));
-    let head = before.map_or(0, |r| r.end_doubt).max(if before.is_some() { run.start_doubt } else { 0 });
-    let tail = after.map_or(0, |r| r.start_doubt).max(if after.is_some() { run.end_doubt } else { 0 });
+    let head =
+        before.map_or(0, |r| r.end_doubt).max(if before.is_some() { run.start_doubt } else { 0 });
+    let tail =
+        after.map_or(0, |r| r.start_doubt).max(if after.is_some() { run.end_doubt } else { 0 });
     let good_from = run.start.saturating_add(head);
     let good_to = run.end.saturating_sub(tail);
     if at < good_from {

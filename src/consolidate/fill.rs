@@ -142,12 +142,13 @@ impl<'a> Filler<'a> {
         let mut done = 0;
         while done < place.len() {
             let (step, outcome) = read_some(&*file.source, at, place, done);
-            let run = piece.run.clip(
-                piece.run.offset + done as u64,
-                piece.run.offset + (done + step) as u64,
-            );
+            let run = piece
+                .run
+                .clip(piece.run.offset + done as u64, piece.run.offset + (done + step) as u64);
             let part = match outcome {
-                Ok(()) => Part { piece: Piece { run, ..*piece }, state: piece.state, why: doubt.clone() },
+                Ok(()) => {
+                    Part { piece: Piece { run, ..*piece }, state: piece.state, why: doubt.clone() }
+                }
                 Err(error) => {
                     place[done..done + step].fill(self.fill);
                     let (state, why) = match error {
@@ -238,7 +239,9 @@ impl<'a> Filler<'a> {
         let zero = is_zero(bytes);
         // Read, and all zero: that much is known, whatever the tables say.
         let state = match part.state {
-            State::Undetermined if zero && !bytes.is_empty() && part.piece.doubt.is_none() => State::Zero,
+            State::Undetermined if zero && !bytes.is_empty() && part.piece.doubt.is_none() => {
+                State::Zero
+            }
             state => state,
         };
         filled.sums.add(state, run.length);

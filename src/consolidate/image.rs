@@ -4,8 +4,8 @@
 
 use std::fmt::Write as _;
 
-use vmglean_formats::vmdk::{ContentId, SparseLayout};
 use vmglean_formats::Sectors;
+use vmglean_formats::vmdk::{ContentId, SparseLayout};
 
 use crate::disk::ChainLink;
 
@@ -42,7 +42,9 @@ impl Identity {
             .unwrap_or_else(|| "lsilogic".to_owned());
         let mut seed = blake3::Hasher::new();
         for link in chain() {
-            seed.update(format!("{:?}{:?}{}", link.cid, link.long_content_id, link.capacity).as_bytes());
+            seed.update(
+                format!("{:?}{:?}{}", link.cid, link.long_content_id, link.capacity).as_bytes(),
+            );
         }
         seed.update(&[u8::from(damaged)]);
         let seed = seed.finalize();
@@ -65,9 +67,9 @@ impl Identity {
             .map(|g| (g.cylinders, g.heads, g.sectors))
             .filter(|(c, h, s)| {
                 // One that belongs to another size would hide the disk's end from a guest.
-                c.checked_mul(*h).and_then(|n| n.checked_mul(*s)).is_some_and(|n| {
-                    n > 0 && n <= sectors && sectors - n < h.saturating_mul(*s)
-                })
+                c.checked_mul(*h)
+                    .and_then(|n| n.checked_mul(*s))
+                    .is_some_and(|n| n > 0 && n <= sectors && sectors - n < h.saturating_mul(*s))
             })
             .unwrap_or_else(|| geometry(&adapter, sectors));
         Self {
@@ -123,7 +125,13 @@ fn geometry(adapter: &str, sectors: u64) -> (u64, u64, u64) {
 }
 
 /// The 512 bytes of a header. `places`: redundant grain directory, grain directory, overhead.
-fn header(version: u32, flags: u32, capacity: u64, places: (u64, u64, u64), deflate: u16) -> Vec<u8> {
+fn header(
+    version: u32,
+    flags: u32,
+    capacity: u64,
+    places: (u64, u64, u64),
+    deflate: u16,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     out.extend_from_slice(b"KDMV");
     out.extend_from_slice(&version.to_le_bytes());
@@ -161,7 +169,10 @@ pub(super) fn sparse_front(layout: &SparseLayout, text: &str) -> Vec<(u64, Vec<u
     front.extend(embedded(text));
     let mut writes = vec![(0, front)];
     for (start, place) in [
-        (layout.redundant_gd.0, SparseLayout::redundant_table as fn(&SparseLayout, u64) -> Option<u64>),
+        (
+            layout.redundant_gd.0,
+            SparseLayout::redundant_table as fn(&SparseLayout, u64) -> Option<u64>,
+        ),
         (layout.gd.0, SparseLayout::table),
     ] {
         let directory: Vec<u8> = (0..layout.tables)

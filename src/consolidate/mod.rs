@@ -141,7 +141,9 @@ pub enum Refused {
         free: u64,
     },
     /// The chain does not end with a base.
-    #[error("the chain has no base: {0}; --partial makes what there is, with the rest named as lost")]
+    #[error(
+        "the chain has no base: {0}; --partial makes what there is, with the rest named as lost"
+    )]
     NoBase(String),
     /// A descriptor that does not fit its files.
     #[error("{link}: {what}; --partial makes what there is, with the rest named as lost")]
@@ -198,9 +200,10 @@ pub fn objections(chain: &Chain, from: usize) -> Vec<Refused> {
         ChainEnd::TooLong => Some("more links than are followed".to_owned()),
     };
     if let Some(why) = why {
-        let last = chain.links.last().map_or_else(String::new, |link| {
-            format!("{}: ", link.path.as_path().display())
-        });
+        let last = chain
+            .links
+            .last()
+            .map_or_else(String::new, |link| format!("{}: ", link.path.as_path().display()));
         found.push(Refused::NoBase(format!("{last}{why}")));
     }
     let headless = chain.findings.iter().filter(|f| f.code == "chain.header-unknown");
@@ -272,9 +275,10 @@ pub fn consolidate(
 ) -> Result<Consolidated, ConsolidateError> {
     let disk = chain.disk().at_link(at).ok_or_else(|| Refused::NoSize(format!("link {at}")))?;
     let size = disk.capacity_bytes();
-    let name = chain.links.get(at).map_or_else(String::new, |link| {
-        link.path.as_path().display().to_string()
-    });
+    let name = chain
+        .links
+        .get(at)
+        .map_or_else(String::new, |link| link.path.as_path().display().to_string());
     if size == 0 {
         return Err(Refused::NoSize(name).into());
     }
@@ -317,10 +321,8 @@ pub fn consolidate(
         };
         record.set_proven(hash)?;
     }
-    finish(request, &paths, &identity, sectors, record.file_hash()).map_err(|source| ConsolidateError::Write {
-        path: paths.output.clone(),
-        next_bytes: size,
-        source,
+    finish(request, &paths, &identity, sectors, record.file_hash()).map_err(|source| {
+        ConsolidateError::Write { path: paths.output.clone(), next_bytes: size, source }
     })?;
     let done = result(paths, size, &record, request.prove, resumed_from, false);
     record.remove()?;
@@ -415,8 +417,7 @@ fn layout(
         }
         Format::Stream => {
             let text = identity.descriptor("streamOptimized", &line);
-            let position =
-                Position { next_sector: image::STREAM_OVERHEAD, ..Position::default() };
+            let position = Position { next_sector: image::STREAM_OVERHEAD, ..Position::default() };
             (Layout::Stream, vec![(0, image::stream_front(sectors, &text))], position)
         }
     })
@@ -435,15 +436,15 @@ fn job(
 ) -> JobLine {
     let sources = disk.files().iter().map(|file| {
         let path = RelPath::new(Path::new(&file.name)).unwrap_or_default();
-        let changed = root.open_file(&path).map_or_else(
-            |error| error.to_string(),
-            |opened| opened.stamp().mtime_ns.to_string(),
-        );
+        let changed = root
+            .open_file(&path)
+            .map_or_else(|error| error.to_string(), |opened| opened.stamp().mtime_ns.to_string());
         (file.name.clone(), file.source.len_bytes(), changed)
     });
-    let leaf = chain.links.first().map_or_else(String::new, |link| {
-        link.path.as_path().display().to_string()
-    });
+    let leaf = chain
+        .links
+        .first()
+        .map_or_else(String::new, |link| link.path.as_path().display().to_string());
     JobLine {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         output: OutputLine {

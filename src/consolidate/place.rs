@@ -92,8 +92,7 @@ impl Packer {
     }
 
     pub(super) fn pack(&mut self, filled: Filled) -> Ready {
-        let mut ready =
-            Ready { filled, parts: Vec::new(), grains: Vec::new(), packed: Vec::new() };
+        let mut ready = Ready { filled, parts: Vec::new(), grains: Vec::new(), packed: Vec::new() };
         let bytes = &ready.filled.bytes;
         match &mut self.layout {
             PackerLayout::Raw => ready.parts = data_parts(bytes),

@@ -137,10 +137,8 @@ impl<'a> Planner<'a> {
                     };
                     let left = run.end() - at;
                     let length = until.saturating_sub(place).clamp(1, left);
-                    let good = !matches!(
-                        state,
-                        State::Encrypted | State::Unreadable | State::Damaged
-                    );
+                    let good =
+                        !matches!(state, State::Encrypted | State::Unreadable | State::Damaged);
                     let state = if doubted && good { State::Undetermined } else { state };
                     // A hole of the file is told by the run itself.
                     let state = if state == State::Absent { State::Zero } else { state };

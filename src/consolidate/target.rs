@@ -52,8 +52,7 @@ impl Paths {
         } else {
             output.to_path_buf()
         };
-        let manifest =
-            manifest.map_or_else(|| folder.join("MANIFEST.jsonl"), Path::to_path_buf);
+        let manifest = manifest.map_or_else(|| folder.join("MANIFEST.jsonl"), Path::to_path_buf);
         Self {
             part: with_tail(&data, ".part"),
             record: with_tail(output, ".record"),

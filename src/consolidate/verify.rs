@@ -4,7 +4,10 @@ use std::{
     fs::File,
     io::{self, BufWriter, Read, Write},
     path::Path,
-    sync::{Arc, Mutex, PoisonError, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use sha2::{Digest, Sha256};
@@ -314,7 +317,9 @@ impl<W: Write> RescueMap<W> {
     fn add(&mut self, range: &RangeLine) -> io::Result<()> {
         let status = if range.filled { '-' } else { '+' };
         match &mut self.run {
-            Some((at, length, known)) if *known == status && *at + *length == range.offset_bytes => {
+            Some((at, length, known))
+                if *known == status && *at + *length == range.offset_bytes =>
+            {
                 *length += range.length_bytes;
                 Ok(())
             }
@@ -328,7 +333,9 @@ impl<W: Write> RescueMap<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         match self.run.take() {
-            Some((at, length, status)) => writeln!(self.out, "0x{at:08X}  0x{length:08X}  {status}"),
+            Some((at, length, status)) => {
+                writeln!(self.out, "0x{at:08X}  0x{length:08X}  {status}")
+            }
             None => Ok(()),
         }
     }

@@ -141,7 +141,8 @@ pub fn write_text(
     let name = record.output.as_ref().unwrap_or(&record.leaf);
     lines.push(painted(BOLD, &plain_path(name)));
     let read = counted(record.links, "link");
-    let mut what = format!("{}, read from {} on, {read}", bytes(record.size_bytes), plain_path(&record.at));
+    let mut what =
+        format!("{}, read from {} on, {read}", bytes(record.size_bytes), plain_path(&record.at));
     if record.stopped {
         what.push_str("; stopped before its end");
     } else if record.proven {
@@ -165,7 +166,10 @@ pub fn write_text(
     }
     if let Some(manifest) = &record.manifest {
         let many = counted(record.ranges, "range");
-        lines.extend(wrap(&format!("{many} with their sources in {}", plain_path(manifest)), columns));
+        lines.extend(wrap(
+            &format!("{many} with their sources in {}", plain_path(manifest)),
+            columns,
+        ));
     }
     if record.filled_bytes == 0 && !record.stopped && !record.doubted {
         lines.push(painted(GOOD, "every byte has its place"));

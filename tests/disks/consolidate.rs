@@ -116,7 +116,10 @@ fn every_byte_stands_in_the_manifest_and_the_hashes_hold() {
     assert_eq!(lines[0]["record"], "output");
     assert_eq!(lines[0]["schema"], "vmglean.manifest/1");
     let last = lines.last().unwrap();
-    assert_eq!((last["record"].as_str(), last["lines"].as_u64()), (Some("complete"), Some(lines.len() as u64 - 1)));
+    assert_eq!(
+        (last["record"].as_str(), last["lines"].as_u64()),
+        (Some("complete"), Some(lines.len() as u64 - 1))
+    );
     let mut at = 0;
     for line in lines.iter().filter(|line| line["record"] == "range") {
         assert_eq!(line["offset_bytes"].as_u64().unwrap(), at);
@@ -239,7 +242,10 @@ fn chains_without_a_base_are_refused_unless_a_part_is_asked_for() {
     let out = case.out().join("x.raw");
     let (code, err) = refused(&case, &["consolidate", "s2.vmdk", "-o", out.to_str().unwrap()]);
     assert_eq!(code, 4, "{err}");
-    assert!(err.contains("the chain has no base: s1.vmdk: the parent \"base.vmdk\" is missing"), "{err}");
+    assert!(
+        err.contains("the chain has no base: s1.vmdk: the parent \"base.vmdk\" is missing"),
+        "{err}"
+    );
     assert!(!out.exists());
     let (code, bytes) = made(&case, "s2.vmdk", "raw", &["--partial", "--fill", "0xAA"]);
     assert_eq!(code, 1);
@@ -268,7 +274,11 @@ fn extents_that_overlap_or_are_short_are_refused_by_name() {
     let head = "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\n\
                 createType=\"custom\"\n";
     for (name, extents, said_so) in [
-        ("overlap.vmdk", "RW 2048 FLAT \"d.bin\" 0\nRW 2048 FLAT \"d.bin\" 1024\n", "overlap in d.bin"),
+        (
+            "overlap.vmdk",
+            "RW 2048 FLAT \"d.bin\" 0\nRW 2048 FLAT \"d.bin\" 1024\n",
+            "overlap in d.bin",
+        ),
         ("short.vmdk", "RW 8192 FLAT \"d.bin\" 0\n", "d.bin holds 2097152 bytes from byte 0 on"),
     ] {
         fs::write(case.ds().join(name), format!("{head}{extents}")).unwrap();

@@ -71,7 +71,10 @@ impl Case {
         fs::write(&raw, mixed(40 << 20, 7)).unwrap();
         let options = format!("subformat={subformat}");
         let raw = raw.to_str().unwrap();
-        self.qemu("qemu-img", &["convert", "-f", "raw", "-O", "vmdk", "-o", &options, raw, "base.vmdk"]);
+        self.qemu(
+            "qemu-img",
+            &["convert", "-f", "raw", "-O", "vmdk", "-o", &options, raw, "base.vmdk"],
+        );
     }
 
     /// A child of `parent`, with what `writes` puts into it.
@@ -163,7 +166,11 @@ pub(crate) fn mixed(length: usize, seed: u64) -> Vec<u8> {
                     state ^= state << 13;
                     state ^= state >> 7;
                     state ^= state << 17;
-                    out.push(if piece % 4 == 1 { (state >> 32) as u8 } else { b"the quick brown fox "[n % 20] });
+                    out.push(if piece % 4 == 1 {
+                        (state >> 32) as u8
+                    } else {
+                        b"the quick brown fox "[n % 20]
+                    });
                 }
             }
             _ => out.extend((0..take).map(|n| (n / 100) as u8)),

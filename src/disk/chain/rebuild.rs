@@ -96,11 +96,14 @@ fn hosted_proof(file: &dyn ReadAt, layout: &SparseLayout) -> Option<String> {
     for table in 0..layout.tables.min(MAX_TABLES) {
         for sector in [layout.table(table), layout.redundant_table(table)].into_iter().flatten() {
             let entries = u32s(file, sector, 512);
-            good += entries.chunks(128).filter(|part| holds_grains(part, file, layout)).count() as u64;
+            good +=
+                entries.chunks(128).filter(|part| holds_grains(part, file, layout)).count() as u64;
         }
     }
     (good > 0).then(|| {
-        format!("{good} sectors of grain tables name grains, and nothing but grains, inside the file")
+        format!(
+            "{good} sectors of grain tables name grains, and nothing but grains, inside the file"
+        )
     })
 }
 
@@ -195,7 +198,8 @@ fn sesparse(file: &dyn ReadAt, capacity: Sectors) -> Option<Rebuilt> {
     // The first table named must hold entries of this format.
     let table = layout.tables.offset.0 + first? * 64;
     let bytes = file.read_up_to(ByteOffset(table * 512), 32_768).ok()?;
-    let entries = bytes.as_chunks::<8>().0.iter().map(|entry| SeEntry::decode(u64::from_le_bytes(*entry)));
+    let entries =
+        bytes.as_chunks::<8>().0.iter().map(|entry| SeEntry::decode(u64::from_le_bytes(*entry)));
     let mut known = 0_u64;
     for entry in entries {
         match entry {
