@@ -267,7 +267,7 @@ fn every_hurt_leaves_the_spare_files_or_a_defect() {
 #[test]
 fn the_corpus_snapshot_yields_its_vmx_and_nvram() {
     let Some(file) = corpus::file("checkpoint/sift-ws12.vmsn") else {
-        println!("skipped: no corpus");
+        println!("left out: VMGLEAN_CORPUS names no folder");
         return;
     };
     let found = Checkpoint::parse(&file).unwrap();

@@ -1,12 +1,13 @@
 //! Real files of several writers, where they are at hand.
 
 use std::{
-    env, fs,
+    fs,
     io::Read as _,
     path::{Path, PathBuf},
     process::Command,
 };
 
+use vmglean_forge::corpus;
 use vmglean_formats::{
     ByteOffset, Fields as _, FileKind, detect,
     vmdk::{
@@ -17,39 +18,40 @@ use vmglean_formats::{
 
 use crate::reading::{State, named_bytes, read_whole};
 
-/// The corpus folder, or `None` with one line.
+/// The folder with the whole corpus, or `None` with one line.
 pub(crate) fn folder() -> Option<PathBuf> {
-    let path = env::var_os("VMGLEAN_CORPUS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus"),
-        PathBuf::from,
-    );
-    if path.join("SOURCES.tsv").is_file() {
-        return Some(path);
+    let found = corpus::folder();
+    if found.is_none() {
+        eprintln!("left out: VMGLEAN_CORPUS names no folder");
     }
-    eprintln!("skipped: no corpus");
-    None
+    found
 }
 
 fn read(folder: &Path, name: &str) -> Vec<u8> {
     fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-fn bunzip(folder: &Path, name: &str) -> Option<Vec<u8>> {
-    let found = Command::new("bzip2").arg("-dc").arg(folder.join(name)).output();
+fn bunzip(name: &str) -> Option<Vec<u8>> {
+    let path = corpus::path(name);
+    let found = path.map(|path| Command::new("bzip2").arg("-dc").arg(path).output());
     match found {
-        Ok(output) if output.status.success() => Some(output.stdout),
+        Some(Ok(output)) if output.status.success() => Some(output.stdout),
         _ => {
-            eprintln!("skipped: no bzip2");
+            eprintln!("left out: {name} or bzip2 is not at hand");
             None
         }
     }
 }
 
-pub(crate) fn sesparse(folder: &Path) -> Vec<u8> {
+/// The one real seSparse delta, or `None` with one line.
+fn sesparse() -> Option<Vec<u8>> {
+    let Some(file) = corpus::file("sesparse/sesparse.vmdk.gz") else {
+        eprintln!("left out: sesparse.vmdk.gz is not at hand");
+        return None;
+    };
     let mut out = Vec::new();
-    let file = read(folder, "sesparse/sesparse.vmdk.gz");
     flate2::read::GzDecoder::new(file.as_slice()).read_to_end(&mut out).unwrap();
-    out
+    Some(out)
 }
 
 #[test]
@@ -119,8 +121,7 @@ fn an_empty_disk_is_absent_and_a_deliberately_broken_one_is_told() {
 
 #[test]
 fn the_real_sesparse_delta_maps_its_first_sixteen_mebibytes_and_keeps_a_whole_journal() {
-    let Some(folder) = folder() else { return };
-    let file = sesparse(&folder);
+    let Some(file) = sesparse() else { return };
     assert_eq!(detect(&file).map(|found| found.kind), Some(FileKind::VmdkSeSparse));
     let opened = SeSparseExtent::open(&file).unwrap();
     assert_eq!(opened.defects, []);
@@ -146,8 +147,7 @@ fn the_real_sesparse_delta_maps_its_first_sixteen_mebibytes_and_keeps_a_whole_jo
 
 #[test]
 fn torn_tables_of_the_real_sesparse_delta_come_back_from_its_journal() {
-    let Some(folder) = folder() else { return };
-    let mut file = sesparse(&folder);
+    let Some(mut file) = sesparse() else { return };
     let extent = SeSparseExtent::open(&file).unwrap().value;
     let before = read_whole(&extent, &file, 10_000);
     let tables = extent.header().tables.offset.0;
@@ -220,8 +220,7 @@ fn real_descriptors_read_without_a_defect() {
 
 #[test]
 fn broken_headers_of_a_fuzzer_end_in_a_named_defect() {
-    let Some(folder) = folder() else { return };
-    if let Some(file) = bunzip(&folder, "vmdk/qemu/afl9.vmdk.bz2") {
+    if let Some(file) = bunzip("vmdk/qemu/afl9.vmdk.bz2") {
         match open_extent(&file) {
             Ok(opened) => {
                 let (_, defects) = crate::reading::all_runs(opened.value.map.as_ref(), &file, 1000);
@@ -230,7 +229,7 @@ fn broken_headers_of_a_fuzzer_end_in_a_named_defect() {
             Err(error) => eprintln!("afl9: {error}"),
         }
     }
-    if let Some(file) = bunzip(&folder, "vmdk/qemu/iotest-version3.vmdk.bz2") {
+    if let Some(file) = bunzip("vmdk/qemu/iotest-version3.vmdk.bz2") {
         let opened = open_extent(&file).unwrap();
         assert_eq!(opened.value.format, ExtentFormat::StreamOptimized);
         assert_eq!(opened.defects, []);
