@@ -1,4 +1,5 @@
 //! The sample estate: made the same to the byte, and judged as `samples/expected.json` says.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -56,6 +56,12 @@ impl LinkExtent {
     pub fn needs_file(&self) -> bool {
         !matches!(self.kind, Some(ExtentKind::Zero))
     }
+
+    /// Whether a descriptor calls it plain disk content.
+    #[must_use]
+    pub fn is_flat(&self) -> bool {
+        matches!(self.kind, Some(ExtentKind::Flat | ExtentKind::Vmfs))
+    }
 }
 
 /// Follows chains and remembers how much was followed.
@@ -130,6 +136,16 @@ impl<'a> Linker<'a> {
         match &file.content {
             Content::Descriptor(facts) => self.described(id, file, facts, findings),
             Content::Sparse { embedded: Some(facts), .. } if facts.extents.len() <= 1 => {
+                if let (Some(header), Some(line)) = (file.capacity_bytes(), facts.capacity_bytes())
+                    && header != line
+                    && !facts.extents.is_empty()
+                {
+                    let what = format!(
+                        "its header tells {header} bytes, its extent line {line}: one of them lies"
+                    );
+                    let next = "what only one of them covers is lost; compare the partition table";
+                    findings.push(finding(file, "chain.extent-capacity-differs", what, Some(next)));
+                }
                 // The one extent of a disk that holds its descriptor is the file itself,
                 // whatever the line calls it: names go stale, and a copy may lie beside.
                 let own = LinkExtent {
@@ -346,6 +362,19 @@ impl<'a> Linker<'a> {
         }
         let parent = self.named_parent(file, facts, findings)?;
         let parent_file = self.index.file(parent);
+        let unread = [(file, facts.parent_cid.is_none(), "parentCID")]
+            .into_iter()
+            .chain(parent_file.descriptor().map(|found| (parent_file, found.cid.is_none(), "CID")))
+            .find(|(_, is_unread, _)| *is_unread);
+        if let Some((whose, _, key)) = unread {
+            let what = format!(
+                "{key} of {} cannot be read, so nothing proves that {} is its parent as it was",
+                whose.shown.display(),
+                parent_file.shown.display()
+            );
+            let next = "compare guest content of both before trusting this chain";
+            findings.push(finding(file, "chain.cid-unread", what, Some(next)));
+        }
         if let (Some(wanted), Some(found)) =
             (facts.parent_cid, parent_file.descriptor().and_then(|d| d.cid))
             && wanted != found

@@ -46,8 +46,10 @@ fn lower(bytes: &[u8]) -> Vec<u8> {
     bytes.to_ascii_lowercase()
 }
 
-fn tail(folder: &RelPath) -> Vec<u8> {
-    lower(folder.file_name().as_bytes())
+/// Name of the folder a file lies in, also where that is the source itself.
+fn tail(file: &CatalogFile) -> Vec<u8> {
+    let folder = file.shown.parent().and_then(|folder| folder.file_name());
+    lower(folder.unwrap_or_default().as_bytes())
 }
 
 impl<'a> Index<'a> {
@@ -68,7 +70,7 @@ impl<'a> Index<'a> {
             let place = (file.root, file.folder());
             index.by_path.insert((file.root, file.path.clone()), id);
             index.by_stem.entry((place.clone(), lower(file.stem()))).or_default().push(id);
-            index.by_tail.entry((tail(&place.1), lower(file.stem()))).or_default().push(id);
+            index.by_tail.entry((tail(file), lower(file.stem()))).or_default().push(id);
             index.by_folder.entry(place).or_default().push(id);
             if let Some(cid) = file.descriptor().and_then(|d| d.cid) {
                 index.by_cid.entry(cid.0).or_default().push(id);

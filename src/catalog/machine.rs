@@ -87,6 +87,12 @@ impl Machine {
         })
     }
 
+    /// Every file that is known to be its own, with those of its disks.
+    pub fn files(&self) -> impl Iterator<Item = FileId> {
+        let disks = self.disks.iter().flat_map(MachineDisk::files);
+        self.config.own.into_iter().chain(self.companions.iter().copied()).chain(disks)
+    }
+
     /// What its own configuration says, where it is whole enough to say anything.
     #[must_use]
     pub fn vmx<'a>(&self, index: &Index<'a>) -> Option<&'a VmxFacts> {
@@ -262,7 +268,7 @@ impl<'a> Build<'a, '_> {
                     Some((id, facts)) => (facts.display_name.clone(), self.configured(id, facts)),
                     None => (None, self.disks(leaves)),
                 };
-                let name = name.unwrap_or_else(|| spelled);
+                let name = name.unwrap_or(spelled);
                 self.push(name, root, folder.clone(), None, disks);
             }
         }
@@ -301,17 +307,26 @@ impl<'a> Build<'a, '_> {
             .filter(|id| !self.claimed.contains(id) && may_be_leaf(self.index.file(*id)))
             .collect();
         let mut below = HashSet::new();
+        let mut extents = HashSet::new();
         let mut by_disk = Vec::new();
         for head in heads {
             let disk = MachineDisk::from_leaf(&mut self.linker, self.index, head);
             let parts = disk.files();
             below.extend(parts.into_iter().filter(|part| *part != head));
+            let own = disk.chain.iter().filter(|link| link.described);
+            extents.extend(own.flat_map(|link| {
+                link.extents.iter().filter_map(|e| e.file.filter(|file| Some(*file) != link.file))
+            }));
             by_disk.push(head);
         }
         let leaves: Vec<FileId> =
             by_disk.iter().copied().filter(|head| !below.contains(head)).collect();
         // Disks that stand on each other in a circle have no leaf; all of them are shown.
-        if leaves.is_empty() { by_disk } else { leaves }
+        if leaves.is_empty() {
+            by_disk.retain(|head| !extents.contains(head));
+            return by_disk;
+        }
+        leaves
     }
 
     fn push(

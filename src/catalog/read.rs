@@ -3,8 +3,8 @@
 use std::os::unix::ffi::OsStrExt as _;
 
 use vmglean_formats::{
-    ByteOffset, Checked, Defect, FormatError, ReadAt as _,
-    detect::{DETECT_BYTES, FileKind, detect},
+    ByteOffset, Checked, Defect, DefectKind, FormatError, ReadAt as _,
+    detect::{Confidence, DETECT_BYTES, Detected, FileKind, detect},
     vmdk::{OpenedExtent, descriptor::looks_like_descriptor, open_descriptor, open_extent},
     vmsd::Vmsd,
     vmx::Vmx,
@@ -23,6 +23,9 @@ use crate::{
 /// Configurations and snapshot lists longer than this are not read whole; real ones stay far
 /// below (the longest of 40 seen has 14 KiB).
 const TEXT_LIMIT: usize = 4 << 20;
+/// Descriptors that are files of their own are small texts; anything longer under that name is a
+/// disk with its descriptor inside.
+const DESCRIPTOR_FILE_BYTES: u64 = 64 << 10;
 /// Files of no VMware name up to this size may be notes.
 pub(super) const NOTE_LIMIT: u64 = 256 << 10;
 /// Defects of one file that become findings of their own; the rest is counted.
@@ -126,7 +129,8 @@ fn push_defects(file: &mut CatalogFile, defects: &[Defect]) {
             path: file.shown.to_string_lossy().into_owned(),
             offset_bytes: Some(defect.at.0),
             what: defect.to_string(),
-            next: None,
+            next: (defect.field == "length" && matches!(defect.kind, DefectKind::Limit { .. }))
+                .then(|| "no more than that was read; see what else lies in it".to_owned()),
         });
     }
     if defects.len() > DEFECTS_SHOWN {
@@ -242,6 +246,19 @@ fn configuration(source: &SourceFile, file: &mut CatalogFile) -> Result<Content,
 
 fn disk_file(source: &SourceFile, file: &mut CatalogFile) -> Result<Content, FormatError> {
     let head = source.read_up_to(ByteOffset(0), DETECT_BYTES)?;
+    // Words of a descriptor behind a lost head are the one inside a disk, where the file is long.
+    let inner = |found: &Detected| {
+        found.kind == FileKind::VmdkDescriptor
+            && found.confidence == Confidence::Trace
+            && file.size_bytes > DESCRIPTOR_FILE_BYTES
+    };
+    if let Some(found) = detect(&head).filter(inner) {
+        let why = format!(
+            "its header is lost, though the descriptor inside still shows words at {:#x}",
+            found.at.0
+        );
+        return Ok(Content::Unfit { promised: "a disk", why });
+    }
     let kind = detect(&head).map(|found| found.kind);
     if kind == Some(FileKind::VmdkDescriptor) || looks_like_descriptor(&head) {
         let Checked { value, defects } = open_descriptor(source)?;
@@ -265,8 +282,7 @@ fn lost_disk_head(file: &CatalogFile, other: Option<FileKind>) -> Content {
         NameKind::SeSparse => "a seSparse delta",
         NameKind::SparseExtent => "a sparse extent",
         NameKind::ChangeTracking => "change tracking",
-        // Descriptors are small texts; anything longer under this name is a disk of its own.
-        _ if file.size_bytes <= 64 << 10 => "a descriptor",
+        _ if file.size_bytes <= DESCRIPTOR_FILE_BYTES => "a descriptor",
         _ => "a disk",
     };
     let why = match other {

@@ -86,8 +86,10 @@ impl ReadAt for SourceFile {
             let from = at.0.saturating_add(done as u64);
             match self.file.read_at(&mut buf[done..], from) {
                 Ok(0) => {
+                    // Where the file ends now, which may lie far before.
+                    let now = self.file.metadata().map_or(from, |meta| meta.len().min(from));
                     return Err(MediumError::End {
-                        end: ByteOffset(from),
+                        end: ByteOffset(now),
                         wanted: ByteOffset(at.0.saturating_add(buf.len() as u64)),
                     });
                 }
@@ -109,6 +111,9 @@ impl Source for SourceFile {
         }
         let start = match rustix::fs::seek(&self.file, SeekFrom::Data(from)) {
             Ok(start) => start,
+            // Behind the last data lies a hole, unless the file was cut short meanwhile: what is
+            // gone must fail when it is read, and not pass for zeros.
+            Err(Errno::NXIO) if self.file.metadata()?.len() < len => return Ok(Some(from..len)),
             Err(Errno::NXIO) => return Ok(None),
             Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(from..len)),
             Err(error) => return Err(error.into()),

@@ -13,7 +13,7 @@ use vmglean_formats::ReadAt;
 pub use file::{Access, FileStamp, SourceFile};
 pub use record_path::RecordPath;
 pub use root::{Escape, EvidenceRoot, OpenError, RelPath, base_name};
-pub use walk::{Found, FoundKind, WalkError, walk};
+pub use walk::{Found, FoundKind, WalkError, list, walk};
 
 /// An opened piece of evidence: bytes by position, and where the holes are.
 pub trait Source: ReadAt {

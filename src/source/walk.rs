@@ -41,6 +41,16 @@ pub struct WalkError {
 /// Everything below `from`, sorted by path bytes folder by folder, and what could not be listed.
 #[must_use]
 pub fn walk(root: &EvidenceRoot, from: &RelPath) -> (Vec<Found>, Vec<WalkError>) {
+    walk_to(root, from, MAX_DEPTH)
+}
+
+/// What lies in the root itself, without its folders.
+#[must_use]
+pub fn list(root: &EvidenceRoot) -> Vec<Found> {
+    walk_to(root, &RelPath::default(), 1).0
+}
+
+fn walk_to(root: &EvidenceRoot, from: &RelPath, depth: usize) -> (Vec<Found>, Vec<WalkError>) {
     let start = root.display(from);
     let relative = |path: &Path| {
         let below = path.strip_prefix(root.path()).unwrap_or(path);
@@ -51,7 +61,7 @@ pub fn walk(root: &EvidenceRoot, from: &RelPath) -> (Vec<Found>, Vec<WalkError>)
     let listing = WalkDir::new(&start)
         .follow_links(false)
         .follow_root_links(true)
-        .max_depth(MAX_DEPTH)
+        .max_depth(depth)
         .sort_by(|a, b| a.file_name().cmp(b.file_name()));
     for entry in listing {
         match entry {

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::Job;
 use crate::{
     catalog::{CatalogFile, read_file},
-    source::{EvidenceRoot, Found, FoundKind, RelPath, WalkError, walk},
+    source::{EvidenceRoot, Found, RelPath, WalkError, list, walk},
     ui::Progress,
 };
 
@@ -36,6 +36,8 @@ pub enum SourceError {
 pub(super) struct OpenedSource {
     /// As named by the user.
     pub(super) given: PathBuf,
+    /// The one file of it that is swept, where that was named; the others answer to names alone.
+    pub(super) only: Option<RelPath>,
     /// `folder` or `file`, or `allowed` where it only answers to names found in evidence.
     pub(super) kind: &'static str,
     pub(super) root: EvidenceRoot,
@@ -58,7 +60,8 @@ fn open(given: &Path, job: &Job<'_>) -> Result<OpenedSource, SourceError> {
     if meta.is_dir() {
         let root = EvidenceRoot::open(given, access).map_err(refuse)?;
         let (found, refused) = walk(&root, &RelPath::default());
-        return Ok(OpenedSource { given: given.into(), kind: "folder", root, found, refused });
+        let (given, only) = (given.into(), None);
+        return Ok(OpenedSource { given, only, kind: "folder", root, found, refused });
     }
     if !meta.is_file() {
         return Err(SourceError::Special(given.to_path_buf()));
@@ -69,9 +72,25 @@ fn open(given: &Path, job: &Job<'_>) -> Result<OpenedSource, SourceError> {
         _ => Path::new("."),
     };
     let root = EvidenceRoot::open(folder, access).map_err(refuse)?;
-    let path = RelPath::default().join(given.file_name().unwrap_or_default());
-    let found = vec![Found { path, kind: FoundKind::File }];
-    Ok(OpenedSource { given: given.into(), kind: "file", root, found, refused: Vec::new() })
+    let only = RelPath::default().join(given.file_name().unwrap_or_default());
+    let found = list(&root);
+    Ok(OpenedSource {
+        given: given.into(),
+        only: Some(only),
+        kind: "file",
+        root,
+        found,
+        refused: Vec::new(),
+    })
+}
+
+impl Gathered {
+    /// Whether `file` was asked for, and is not only there to answer to names.
+    pub(super) fn is_swept(&self, file: &CatalogFile) -> bool {
+        self.sources.get(file.root).is_some_and(|source| {
+            source.kind != "allowed" && source.only.as_ref().is_none_or(|only| *only == file.path)
+        })
+    }
 }
 
 pub(super) fn gather(

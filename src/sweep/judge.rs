@@ -1,7 +1,7 @@
 //! Judges notes, small files and disks of a gathered datastore, on all threads.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     sync::{Mutex, PoisonError, atomic::Ordering},
 };
@@ -128,6 +128,8 @@ struct Background {
     notes: HashMap<(usize, RelPath), Vec<FamilyHint>>,
     /// Length by the descriptor's extent line.
     expected: HashMap<FileId, u64>,
+    /// Files that a descriptor calls plain disk content, whatever their name.
+    flat: HashSet<FileId>,
     /// Legitimate encryption announced for a file.
     announced: HashMap<FileId, String>,
     /// Small files of the same machine judged encrypted.
@@ -166,6 +168,7 @@ pub(super) fn judge(
     let mut background = Background {
         notes: HashMap::new(),
         expected: HashMap::new(),
+        flat: HashSet::new(),
         announced: HashMap::new(),
         siblings: HashMap::new(),
     };
@@ -201,7 +204,7 @@ pub(super) fn judge(
         .iter()
         .flat_map(|machine| machine.disks.iter().flat_map(|disk| disk.files()))
         .chain(orphans.iter().map(|orphan| orphan.file))
-        .filter(|id| holds_disk_data(index.file(*id)))
+        .filter(|id| holds_disk_data(index.file(*id)) || background.flat.contains(id))
         .collect();
     disks.sort_unstable();
     disks.dedup();
@@ -306,9 +309,17 @@ fn announce(index: &Index<'_>, machines: &[Machine], background: &mut Background
         let whole = machine.vmx(index).is_some_and(|vmx| vmx.encryption == VmwareEncryption::Whole);
         for disk in &machine.disks {
             for link in &disk.chain {
+                background.flat.extend(link.extents.iter().filter_map(|extent| {
+                    let id = extent.file.filter(|_| link.described && extent.is_flat())?;
+                    let plain = !matches!(
+                        index.file(id).content,
+                        Content::Refused | Content::Empty | Content::Sparse { .. }
+                    );
+                    (plain && Some(id) != link.file).then_some(id)
+                }));
                 let extents = link.extents.iter();
                 for (id, length) in extents.filter_map(|e| Some((e.file?, e.length_bytes))) {
-                    if index.file(id).name.kind == NameKind::Flat
+                    if (index.file(id).name.kind == NameKind::Flat || background.flat.contains(&id))
                         && let Some(length) = length
                         && link.described
                     {
@@ -361,7 +372,7 @@ fn context(id: FileId, file: &CatalogFile, background: &Background) -> DiskConte
     let note = background.note_for(file);
     DiskContext {
         path: file.shown.to_string_lossy().into_owned(),
-        kind: extent_kind(file),
+        kind: if background.flat.contains(&id) { ExtentKind::Flat } else { extent_kind(file) },
         expected_bytes: background.expected.get(&id).copied(),
         suffixes: file.name.suffixes.clone(),
         note_families: note.cloned().unwrap_or_default(),

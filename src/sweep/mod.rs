@@ -94,8 +94,11 @@ pub fn sweep(
         };
         let gathered = gather::gather(sources, &job, progress)?;
         let index = Index::new(&gathered.files);
-        let (machines, claimed) = assemble(&index);
-        let orphans = orphans(&index, &machines, &claimed);
+        let (mut machines, claimed) = assemble(&index);
+        let is_swept = |id| gathered.is_swept(index.file(id));
+        machines.retain(|machine| machine.files().any(is_swept));
+        let mut orphans = orphans(&index, &machines, &claimed);
+        orphans.retain(|orphan| is_swept(orphan.file));
         let judged = judge::judge(&gathered, &index, &machines, &orphans, &job, progress)?;
         let (record, outcome) =
             record::build(&gathered, &index, &machines, &orphans, &judged, &job);

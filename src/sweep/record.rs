@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::{
     Job,
-    gather::Gathered,
+    gather::{Gathered, OpenedSource},
     judge::Judgements,
     route::judge_machine,
     verdict::{DiskJudged, judge_disk},
@@ -20,9 +20,9 @@ use crate::{
     finding::{Finding, Weight},
     outcome::Outcome,
     report::record::{
-        Basis, Candidate, Confidence, ConfigRecord, DiskRecord, FamilyHit, MachineRecord,
-        MachineVerdict, NoteRecord, OrphanRecord, RecordPath, SourceRecord, SweepRecord,
-        UnreadableRecord,
+        Basis, Candidate, Confidence, ConfigRecord, ConfigState, DiskRecord, FamilyHit,
+        MachineRecord, MachineVerdict, NoteRecord, OrphanRecord, RecordPath, SourceRecord,
+        SweepRecord, UnreadableRecord,
     },
     triage::footer::{EndSample, FileEnd, campaign_markers},
     triage::quick::DiskState,
@@ -80,13 +80,9 @@ pub(super) fn build(
     record.families = family_hits(index, judgements);
     record.unreadable = unreadable(gathered, index, &record);
     record.findings = loose_findings(gathered, index, machines, judgements, job);
-    record.sum(index.iter().filter(|(_, file)| is_swept(gathered, file)).count() as u64);
+    record.sum(index.iter().filter(|(_, file)| gathered.is_swept(file)).count() as u64);
     let outcome = outcome(&record, judgements, job);
     (record, outcome)
-}
-
-fn is_swept(gathered: &Gathered, file: &CatalogFile) -> bool {
-    gathered.sources.get(file.root).is_some_and(|source| source.kind != "allowed")
 }
 
 fn unique(words: impl Iterator<Item = String>) -> Vec<String> {
@@ -109,7 +105,13 @@ fn sources(gathered: &Gathered) -> Vec<SourceRecord> {
             size_bytes: 0,
         })
         .collect();
+    let counts = |source: &OpenedSource, file: &CatalogFile| {
+        source.only.as_ref().is_none_or(|only| *only == file.path)
+    };
     for file in &gathered.files {
+        if !gathered.sources.get(file.root).is_some_and(|source| counts(source, file)) {
+            continue;
+        }
         if let Some(record) = records.get_mut(file.root) {
             record.files += 1;
             record.size_bytes = record.size_bytes.saturating_add(file.size_bytes);
@@ -154,7 +156,9 @@ fn machine_record(
         .anchor()
         .and_then(|id| index.file(id).shown.parent().map(|p| RecordPath::from(p.to_path_buf())))
         .unwrap_or_else(|| RecordPath::from(machine.folder.as_path().to_path_buf()));
-    findings.extend(answer.config_reason.iter().map(|why| Finding {
+    // What could not be opened is told as that, and is not lost.
+    let lost = answer.config_reason.iter().filter(|_| answer.config != ConfigState::Unreadable);
+    findings.extend(lost.map(|why| Finding {
         code: "config.lost".to_owned(),
         weight: Weight::Damage,
         path: machine.config.own.map_or_else(
@@ -393,7 +397,7 @@ fn loose_findings(
     }
     let mut findings: Vec<Finding> = index
         .iter()
-        .filter(|(id, file)| !claimed.contains(id) && is_swept(gathered, file))
+        .filter(|(id, file)| !claimed.contains(id) && gathered.is_swept(file))
         .flat_map(|(id, file)| {
             let unfit = unfit(file, judgements.small(id).map(|small| small.reason.as_str()));
             file.findings.iter().cloned().chain(unfit)

@@ -95,7 +95,7 @@ pub(super) fn judge_machine(
         MachineVerdict::Incomplete | MachineVerdict::Undetermined => Route::Examine,
     };
     let reason = reason(verdict, route, disks, config_reason.as_deref(), renamed);
-    let next_command = next_command(verdict, route, machine, disks, index);
+    let next_command = next_command(route, config, machine, disks, index);
     MachineJudged { verdict, route, reason, next_command, config, config_reason }
 }
 
@@ -106,7 +106,6 @@ fn verdict(config: ConfigState, disks: &[DiskJudged]) -> MachineVerdict {
         ConfigState::Encrypted
             | ConfigState::Damaged
             | ConfigState::Missing
-            | ConfigState::Unreadable
             | ConfigState::Undetermined
     );
     if disks.is_empty() {
@@ -129,6 +128,9 @@ fn verdict(config: ConfigState, disks: &[DiskJudged]) -> MachineVerdict {
         DiskVerdict::GuestEncrypted,
     ]) {
         MachineVerdict::Undetermined
+    } else if config == ConfigState::Unreadable {
+        // What could not be opened is not lost.
+        MachineVerdict::Undetermined
     } else if config_gone || any(&[DiskVerdict::DescriptorLost]) {
         MachineVerdict::ConfigLost
     } else {
@@ -149,6 +151,7 @@ fn no_base_left(disks: &[DiskJudged]) -> bool {
     disks.iter().any(|disk| {
         disk.verdict == DiskVerdict::Incomplete
             && disk.links.last().is_none_or(|base| *base == LinkState::Missing)
+            && !disk.is_perhaps_elsewhere()
     })
 }
 
@@ -188,12 +191,18 @@ fn reason(
                      inside"
                 .to_owned(),
         },
-        MachineVerdict::Undetermined => of(&[
-            DiskVerdict::Damaged,
-            DiskVerdict::Unreadable,
-            DiskVerdict::Undetermined,
-            DiskVerdict::GuestEncrypted,
-        ]),
+        MachineVerdict::Undetermined => {
+            let why = of(&[
+                DiskVerdict::Damaged,
+                DiskVerdict::Unreadable,
+                DiskVerdict::Undetermined,
+                DiskVerdict::GuestEncrypted,
+            ]);
+            match config_reason {
+                Some(config) if why.is_empty() => format!("disks show no damage, but {config}"),
+                _ => why,
+            }
+        }
     };
     if route == Route::RollbackSnapshot {
         format!("{because}; below it the chain is whole down to its base")
@@ -203,8 +212,8 @@ fn reason(
 }
 
 fn next_command(
-    verdict: MachineVerdict,
     route: Route,
+    config: ConfigState,
     machine: &Machine,
     disks: &[DiskJudged],
     index: &Index<'_>,
@@ -239,9 +248,14 @@ fn next_command(
                 None => command("sweep --full", folder()),
             }
         }
+        Route::Examine if hit.is_none() && config == ConfigState::Unreadable => {
+            command("inspect", machine.config.own.map_or_else(folder, shown))
+        }
         Route::SalvageDisk | Route::RestoreBackup | Route::Examine => match leaf() {
-            // What is missing, and what could take its place, is the chain's to say.
-            Some(id) if verdict == MachineVerdict::Incomplete => command("chain", shown(id)),
+            // What is missing or does not fit, and what could take its place, is the chain's to say.
+            Some(id) if hit.is_some_and(|(_, judged)| judged.is_chain_broken()) => {
+                command("chain", shown(id))
+            }
             Some(id) => command("map", shown(id)),
             None => command("inspect", machine.anchor().map_or_else(folder, shown)),
         },

@@ -109,7 +109,7 @@ mod tests {
             assert_eq!((whole.lost_bytes, whole.defect_count), (0, 0), "{name}");
             // Behind the header: the directory and, for KDMV, the first tables.
             let hurt = walked(name, |file| {
-                file[512.max(2048 * usize::from(name == "cowd"))..][..512].fill(0)
+                file[512.max(2048 * usize::from(name == "cowd"))..][..512].fill(0);
             });
             assert!(hurt.lost_bytes > 0, "{name}");
             assert!(hurt.defects[0].contains("are named by no entry"), "{name}: {hurt:?}");

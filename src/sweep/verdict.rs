@@ -54,7 +54,8 @@ pub(super) struct DiskJudged {
 }
 
 /// Findings that make a chain as a whole unfit to be trusted, though its bytes may be whole.
-const DOUBTS: [&str; 6] = [
+const DOUBTS: [&str; 7] = [
+    "chain.cid-unread",
     "chain.cid-mismatch",
     "chain.capacity-differs",
     "chain.capacity-impossible",
@@ -75,6 +76,25 @@ const GAPS: [&str; 9] = [
     "name.outside",
     "chain.extent-short",
 ];
+
+/// Findings by which a part may lie somewhere that was not followed, so that it is not yet lost.
+const PERHAPS_ELSEWHERE: [&str; 3] =
+    ["name.outside", "chain.extent-is-descriptor", "chain.extent-refused"];
+
+impl DiskJudged {
+    /// Whether its links do not fit together, or one is not there.
+    pub(super) fn is_chain_broken(&self) -> bool {
+        self.findings.iter().any(|finding| {
+            finding.weight != Weight::Note
+                && ["chain.", "name."].iter().any(|kind| finding.code.starts_with(kind))
+        })
+    }
+
+    /// Whether what it misses was not looked for everywhere.
+    pub(super) fn is_perhaps_elsewhere(&self) -> bool {
+        self.findings.iter().any(|f| PERHAPS_ELSEWHERE.contains(&f.code.as_str()))
+    }
+}
 
 struct Parts<'a> {
     index: &'a Index<'a>,
@@ -321,6 +341,17 @@ impl<'a> Parts<'a> {
             }
             None if matches!(file.content, Content::Refused) => {
                 let what = file.findings.first().map(|f| f.what.clone()).unwrap_or_default();
+                self.findings.push(Finding {
+                    code: "chain.extent-refused".to_owned(),
+                    weight: Weight::Damage,
+                    path: shown,
+                    offset_bytes: None,
+                    what: format!(
+                        "a descriptor names it as an extent, and it is {}",
+                        what.trim_start_matches("not opened: ")
+                    ),
+                    next: Some("put the file itself in its place in a copy".to_owned()),
+                });
                 self.note(LinkState::Missing, format!("extent {own}: {what}"))
             }
             None if file.size_bytes == 0 => {
@@ -392,7 +423,7 @@ impl<'a> Parts<'a> {
         }
         if extent.kind.is_some()
             && let Some(line) = extent.length_bytes
-            && self.is_flat(extent)
+            && extent.is_flat()
             && content.original_size_bytes < line
         {
             let what = format!(
@@ -410,10 +441,5 @@ impl<'a> Parts<'a> {
             state = state.max(self.note(LinkState::Missing, format!("{own}: {what}")));
         }
         state
-    }
-
-    fn is_flat(&self, extent: &LinkExtent) -> bool {
-        use vmglean_formats::vmdk::ExtentKind::{Flat, Vmfs};
-        matches!(extent.kind, Some(Flat | Vmfs))
     }
 }

@@ -258,5 +258,13 @@ pub fn open_descriptor(file: &dyn ReadAt) -> Result<Checked<Descriptor>, FormatE
     }
     // One byte more than is read, so that a longer file is told.
     let bytes = file.read_up_to(ByteOffset(0), DESCRIPTOR_LIMIT.saturating_add(1))?;
-    Ok(Descriptor::parse(&bytes, ByteOffset(0)))
+    let mut read = Descriptor::parse(&bytes, ByteOffset(0));
+    let whole = usize::try_from(file.len_bytes()).unwrap_or(usize::MAX);
+    if whole > DESCRIPTOR_LIMIT {
+        // Also where zeros follow the text: a descriptor is a small file, whatever fills it up.
+        read.defects.retain(|defect| defect.field != "length");
+        let kind = limit(whole, DESCRIPTOR_LIMIT);
+        read.defects.insert(0, Defect::new(STRUCTURE, "length", ByteOffset(0), kind));
+    }
+    Ok(read)
 }

@@ -265,8 +265,8 @@ fn without_attack(
         return (
             Undetermined,
             format!(
-                "all of {read} is zero or a hole: a new disk looks like this, and so does a \
-                 wiped one{suspicion}"
+                "{read} show nothing but zeros and holes: a new disk looks like this, and so does \
+                 a wiped one{suspicion}"
             ),
         );
     }

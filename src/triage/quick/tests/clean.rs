@@ -218,7 +218,7 @@ fn zeros_holes_and_empty_files_prove_nothing() {
     for disk in [Disk::new(SIZE, Fill::Zero), Disk::new(SIZE, Fill::Hole)] {
         let judged = judge(&disk, &context("new-flat.vmdk"));
         assert_eq!(judged.state, DiskState::Undetermined);
-        assert!(judged.reason.contains("zero or a hole"), "{}", judged.reason);
+        assert!(judged.reason.contains("zeros and holes"), "{}", judged.reason);
         assert!(judged.zero_share > 0.999);
     }
     let judged = judge(&Disk::new(0, Fill::Zero), &context("gone-flat.vmdk"));

@@ -70,7 +70,8 @@ impl Estate {
     /// # Panics
     /// When it is not there.
     pub fn take(&mut self, path: &str) -> Vec<u8> {
-        self.files.remove(path).unwrap_or_else(|| panic!("{path} is not there"))
+        assert!(self.files.contains_key(path), "{path} is not there");
+        self.files.remove(path).unwrap_or_default()
     }
 
     /// Gives a file another name.

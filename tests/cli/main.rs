@@ -1,0 +1,10 @@
+//! The program end to end: what it says, how it ends, and what it leaves alone.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod bad_input;
+mod evidence;
+mod exit_codes;
+mod formats;
+mod resume;
+mod run;
+mod traps;
