@@ -446,7 +446,11 @@ pub fn note_by_name(file_name: &[u8], families: &Families) -> Option<NoteName> {
             let Some(id) = match_note(pattern, name) else { continue };
             let hint = FamilyHint {
                 family: family.name.clone(),
-                rests_on: format!("note named {name}, as its notes are ({pattern})"),
+                rests_on: if name == *pattern {
+                    format!("note named {name}")
+                } else {
+                    format!("note named {name}, as its notes are ({pattern})")
+                },
                 confidence: family.confidence,
             };
             let ambiguous = is_ambiguous_note(pattern);

@@ -10,6 +10,9 @@ use crate::{
     triage::footer::FooterProof,
 };
 
+/// Supports named in a reason.
+const SUPPORTS_SAID: usize = 2;
+
 /// Independent supports, weighed.
 #[derive(Debug, Default)]
 pub(super) struct Support {
@@ -40,10 +43,16 @@ impl Support {
             || !self.medium.is_empty() && head_random
     }
 
-    /// All supports in words.
+    /// The supports in words, the strongest first; a reason stays one sentence, and all of them
+    /// stand in the evidence.
     pub(super) fn say(&self) -> String {
         let all: Vec<&str> = self.strong.iter().chain(&self.medium).map(String::as_str).collect();
-        all.join("; ")
+        match all.get(..SUPPORTS_SAID) {
+            Some(first) if all.len() > SUPPORTS_SAID + 1 => {
+                format!("{}, and {} more signs", first.join("; "), all.len() - SUPPORTS_SAID)
+            }
+            _ => all.join("; "),
+        }
     }
 
     /// The same as an addition to a sentence, empty where nothing speaks for an attack.
