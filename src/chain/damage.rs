@@ -32,7 +32,7 @@ pub fn damage(
 ) -> Damage {
     let mut damage = Damage::of(&opened.chain, at);
     for suspect in suspects {
-        // Where samples only could not tell, a map of everything may: its ranges stay undetermined.
+        // Where samples could not tell, nothing is filled: what is copied stays undetermined.
         if !matches!(suspect.state, LinkState::Encrypted | LinkState::PartlyEncrypted) {
             continue;
         }
