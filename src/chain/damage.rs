@@ -16,9 +16,6 @@ use crate::{
     ui::Progress,
 };
 
-/// Damaged ranges that a footer states, as far as they are taken over.
-const MOST_STATED: usize = 65_536;
-
 /// What is known of the chain from link `at` on: what it tells of itself, and a damage map of
 /// every suspect. Reads each suspect whole.
 #[must_use]
@@ -77,13 +74,12 @@ fn map(
         return None;
     }
     survey.finish();
-    let stated = footer.layers.iter().filter_map(|layer| layer.prediction.as_ref());
     let facts = Facts {
         path: suspect.path.as_path().display().to_string(),
         attacked: Some(suspect.reason.clone()),
-        stated: stated.map(|prediction| prediction.ranges(MOST_STATED)).collect(),
-        footer: footer.evidence.clone(),
-        ..Facts::default()
+        original_bytes: None,
+        is_disk: true,
+        ..crate::map::facts(Some(&footer), &question, families, source.len_bytes())
     };
     // Only what is proven is called intact.
     Some(judge(source, &survey, &facts, JudgeOptions { strict: true }))

@@ -9,6 +9,7 @@ pub mod json;
 mod judge;
 #[cfg(test)]
 mod made;
+pub mod map;
 pub mod plain;
 pub mod record;
 pub mod salvage;
