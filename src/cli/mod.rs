@@ -41,6 +41,8 @@ pub enum Command {
     Chain(commands::chain::Args),
     /// One disk out of a chain, damaged chains too, from any point in time, every byte accounted for.
     Consolidate(Box<commands::consolidate::Args>),
+    /// Put machines together again: configuration, descriptors, small files, disks.
+    Salvage(commands::salvage::Args),
     /// Show a recorded sweep as a page, text or a table.
     Report(commands::report::Args),
     /// Shell completions on stdout.

@@ -5,6 +5,7 @@ pub mod consolidate;
 pub mod inspect;
 pub mod manual;
 pub mod report;
+pub mod salvage;
 pub mod sweep;
 
 mod output;
@@ -36,6 +37,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Inspect(args) => inspect::run(&args, &cli.global, &ui, &stop),
         Command::Chain(args) => chain::run(&args, &cli.global, &ui, &stop),
         Command::Consolidate(args) => consolidate::run(&args, &cli.global, &ui, &stop),
+        Command::Salvage(args) => salvage::run(&args, &cli.global, &ui, &stop),
         Command::Report(args) => report::run(&args, &ui),
         Command::Completions(args) => manual::completions(args),
         Command::Man => manual::man(),

@@ -16,6 +16,24 @@ pub enum Refusal {
         /// The source it lies in.
         evidence: PathBuf,
     },
+    /// A source lies inside the output.
+    #[error("the source {} lies inside {}; nothing is written round it: name a folder of its own", evidence.display(), output.display())]
+    AroundSource {
+        /// The output asked for.
+        output: PathBuf,
+        /// The source inside it.
+        evidence: PathBuf,
+    },
+    /// The output's file system has too little room.
+    #[error("{} has room for {free} bytes, {needed} are needed; nothing was written", output.display())]
+    TooSmall {
+        /// The output asked for.
+        output: PathBuf,
+        /// Bytes that would be written.
+        needed: u64,
+        /// Bytes there are.
+        free: u64,
+    },
     /// The output is there already.
     #[error("{} is there already; --overwrite replaces it", .0.display())]
     Exists(PathBuf),

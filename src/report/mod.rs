@@ -11,6 +11,7 @@ mod judge;
 mod made;
 pub mod plain;
 pub mod record;
+pub mod salvage;
 pub mod shell;
 pub mod text;
 pub mod units;

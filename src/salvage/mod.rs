@@ -1,4 +1,21 @@
 //! From what is left of a machine to what can start elsewhere: its configuration rebuilt line by
-//! line from every file that repeats it, with the place each line was read from.
+//! line from every file that repeats it, with the place each line was read from; descriptors for
+//! bare extents; the small files that checkpoints keep spare; disks carried over as they are.
+//!
+//! [`plan`] decides what a folder will hold, [`write`] makes it: under another name until it is
+//! whole, proven by reading it back, and taken up again where a killed run stopped.
 
+pub mod condition;
 pub mod config;
+pub mod descriptor;
+mod disks;
+mod memory;
+pub mod names;
+mod plan;
+mod readme;
+mod snapshots;
+pub mod write;
+
+pub use disks::{Carried, DiskPlan};
+pub use memory::MemoryPair;
+pub use plan::{MachinePlan, Origin, PlannedContent, PlannedFile, SalvageOptions, plan};

@@ -67,6 +67,15 @@ impl SourceFile {
         let _unheeded = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::Sequential);
     }
 
+    /// Makes `target`, which must be empty, share this file's blocks (a reflink), where the file
+    /// system can. This file is only read.
+    ///
+    /// # Errors
+    /// The system's error; most file systems cannot.
+    pub fn share_blocks_with(&self, target: &File) -> io::Result<()> {
+        Ok(rustix::fs::ioctl_ficlone(target, &self.file)?)
+    }
+
     fn io_error(at: ByteOffset, len: usize, source: io::Error) -> MediumError {
         MediumError::Io { at, len: Bytes(len as u64), source }
     }

@@ -7,6 +7,7 @@ mod record;
 mod route;
 mod state;
 mod structure;
+mod survey;
 mod verdict;
 
 use std::{
@@ -18,6 +19,7 @@ use std::{
 pub use gather::SourceError;
 pub use options::SweepOptions;
 pub use state::StateError;
+pub use survey::{Survey, Surveyed, survey};
 
 use crate::{
     catalog::{Index, assemble, orphans},

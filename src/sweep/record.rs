@@ -122,7 +122,7 @@ fn sources(gathered: &Gathered) -> Vec<SourceRecord> {
 
 /// The path of what anchors the machine, so that it is the same at every run; names that are no
 /// UTF-8 carry a hash of their bytes.
-fn id_of(machine: &Machine, index: &Index<'_>) -> String {
+pub(super) fn id_of(machine: &Machine, index: &Index<'_>) -> String {
     let Some(anchor) = machine.anchor() else { return machine.name.clone() };
     let path = &index.file(anchor).shown;
     match path.to_str() {
@@ -134,7 +134,7 @@ fn id_of(machine: &Machine, index: &Index<'_>) -> String {
     }
 }
 
-fn machine_record(
+pub(super) fn machine_record(
     machine: &Machine,
     id: String,
     index: &Index<'_>,

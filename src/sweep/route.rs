@@ -7,7 +7,7 @@ use super::{
     verdict::{DiskJudged, LinkState, own_name},
 };
 use crate::{
-    catalog::{ConfigSource, Content, Index, Machine, VmwareEncryption},
+    catalog::{CatalogFile, Content, Index, Machine, VmwareEncryption},
     report::{
         record::{ConfigState, DiskVerdict, MachineVerdict, Route},
         shell,
@@ -234,20 +234,7 @@ fn next_command(
     };
     match route {
         Route::Redeploy => command("sweep --full", folder()),
-        Route::RebuildConfig => {
-            let source = machine.config.sources.first().copied().map(ConfigSource::file);
-            match source.or_else(leaf) {
-                Some(id) => command("inspect", shown(id)),
-                None => command("sweep --full", folder()),
-            }
-        }
-        Route::RollbackSnapshot => {
-            let below = hit.and_then(|(disk, judged)| disk.chain.get(judged.rollback?)?.file);
-            match below {
-                Some(id) => command("chain", shown(id)),
-                None => command("sweep --full", folder()),
-            }
-        }
+        Route::RebuildConfig | Route::RollbackSnapshot => salvage(machine, index, folder()),
         Route::Examine if hit.is_none() && config == ConfigState::Unreadable => {
             command("inspect", machine.config.own.map_or_else(folder, shown))
         }
@@ -260,4 +247,19 @@ fn next_command(
             None => command("inspect", machine.anchor().map_or_else(folder, shown)),
         },
     }
+}
+
+/// Salvages the machine's own folder; its source where disks of it lie elsewhere.
+fn salvage(machine: &Machine, index: &Index<'_>, folder: &Path) -> String {
+    let quoted = |path: &Path| shell::quote(path.as_os_str());
+    let mut files = machine.disks.iter().flat_map(|disk| disk.files()).map(|id| index.file(id));
+    let is_here = |file: &CatalogFile| file.root == machine.root && file.folder() == machine.folder;
+    if files.all(is_here) {
+        return format!("vmglean salvage {} --out salvaged", quoted(folder));
+    }
+    let depth = machine.folder.as_path().components().count();
+    let source = folder.ancestors().nth(depth).unwrap_or(folder);
+    let id = super::record::id_of(machine, index);
+    let id = shell::quote(id.as_ref());
+    format!("vmglean salvage {} --machine {id} --out salvaged", quoted(source))
 }

@@ -293,13 +293,11 @@ fn take_logs(opener: &Opener<'_>, mut logs: Vec<(FileId, VmwareLog)>, found: &mu
         let stem = opener.file(id).stem().to_ascii_lowercase();
         stem == b"vmware.log"
     };
-    let time = |log: &VmwareLog| log.last_time.as_ref().and_then(|time| time.unix_ms);
+    let time = |log: &VmwareLog| log.first_time.as_ref().and_then(|time| time.unix_ms);
     logs.sort_by(|(a, first), (b, second)| {
-        (time(second), is_current(*b), opener.file(*b).mtime_ns).cmp(&(
-            time(first),
-            is_current(*a),
-            opener.file(*a).mtime_ns,
-        ))
+        let key =
+            |id: FileId, log: &VmwareLog| (time(log), is_current(id), opener.file(id).mtime_ns);
+        key(*b, second).cmp(&key(*a, first))
     });
     let mut latest = true;
     for (id, log) in &logs {
