@@ -2,6 +2,7 @@
 //! time can be had.
 
 mod candidates;
+mod damage;
 mod judge;
 mod points;
 
@@ -28,6 +29,7 @@ use crate::{
     ui::Progress,
 };
 
+pub use damage::damage;
 pub use judge::{Suspect, suspects};
 pub use points::instant;
 

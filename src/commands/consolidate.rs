@@ -1,16 +1,19 @@
 //! `vmglean consolidate`: one disk out of a chain.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 
 use super::{Refusal, Usage, check_output, run_info};
 use crate::{
-    chain::{Opened, Suspect, open, suspects},
+    chain::{Opened, Suspect, damage, open, suspects},
     cli::{Format as Form, Global, parse_size},
     consolidate::{
-        ConsolidateError, Consolidated, Damage, Format, Paths, Refused, Request, VerifyError,
-        consolidate, objections, read_through, select,
+        ConsolidateError, Consolidated, Format, Paths, Refused, Request, VerifyError, consolidate,
+        objections, patches, read_through, select, write_patches,
     },
     families::Families,
     finding::{Finding, Weight},
@@ -20,8 +23,10 @@ use crate::{
         chain::LinkState,
         consolidate::{ConsolidateRecord, write_lines, write_text},
         json::write_document,
+        plain::plain,
         record::RecordPath,
     },
+    triage::pass::Cancel,
     ui::Ui,
 };
 
@@ -32,7 +37,7 @@ pub struct Args {
     #[arg(value_name = "LEAF")]
     pub leaf: PathBuf,
     /// The disk to make; MANIFEST.jsonl, its file list and a ddrescue map lie beside it
-    #[arg(short, long, value_name = "OUT", required_unless_present = "null")]
+    #[arg(short, long, value_name = "OUT", required_unless_present_any = ["null", "patch"])]
     pub output: Option<PathBuf>,
     /// What to make
     #[arg(short = 'O', long, value_enum, default_value_t = Kind::Raw, value_name = "FORMAT")]
@@ -61,6 +66,10 @@ pub struct Args {
     /// Read everything and write nothing: tells how much of the disk can be had
     #[arg(long, conflicts_with_all = ["output", "manifest"])]
     pub null: bool,
+    /// Instead of a disk, write descriptors that fit what is there (CID, parent, size, names) into
+    /// DIR, each with what undoes it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "manifest", "null"])]
+    pub patch: Option<PathBuf>,
     /// Do not read the output back before it gets its name
     #[arg(long)]
     pub no_verify: bool,
@@ -131,22 +140,31 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
     let access = global.io.into();
     let opened = open(&args.leaf, args.root.as_deref(), access, &families)
         .context("no chain can be told")?;
-    let Opened { root, chain, tree } = opened;
     let at = match &args.at {
         None => 0,
-        Some(at) => select(&chain.links, tree.as_ref(), at).map_err(Usage)?.link,
+        Some(at) => select(&opened.chain.links, opened.tree.as_ref(), at).map_err(Usage)?.link,
     };
+    if let Some(folder) = &args.patch {
+        return patch(folder, &opened, at, ui);
+    }
     let asked = || stop.asked();
-    let mut record = ConsolidateRecord::new(&args.leaf, &chain, at);
-    let objections: Vec<Refused> = if args.partial { Vec::new() } else { objections(&chain, at) };
+    let (root, chain) = (&opened.root, &opened.chain);
+    let mut record = ConsolidateRecord::new(&args.leaf, chain, at);
+    let objections: Vec<Refused> = if args.partial { Vec::new() } else { objections(chain, at) };
     if let Some(refused) = objections.into_iter().next() {
         return Err(refusal(refused).into());
     }
     let progress = ui.progress("sampling", None);
-    let suspects = suspects(&root, &chain, at, args.samples, &families, &asked, &progress);
+    let suspects = suspects(root, chain, at, args.samples, &families, &asked, &progress);
     progress.finish();
     record.findings.extend(suspects.iter().filter_map(finding));
-    let damage = Damage::of(&chain, at);
+    let progress = ui.progress("mapping what samples speak against", None);
+    let cancel = Cancel::on(stop.flag(), None);
+    let damage = damage(&opened, at, &suspects, &families, &cancel, &progress);
+    progress.finish();
+    if stop.asked() {
+        return Ok(Outcome::Stopped);
+    }
     for (link, what) in damage.unnamed() {
         let path = chain
             .links
@@ -159,7 +177,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
     if args.null {
         let progress = ui.progress("reading", None);
         let told = |bytes| progress.add(bytes);
-        let done = read_through(&chain, at, &damage, global.threads(), &asked, &told);
+        let done = read_through(chain, at, &damage, global.threads(), &asked, &told);
         progress.finish();
         let (sums, whole) = done.unwrap_or_default();
         record.set_sums(&sums, !whole);
@@ -183,7 +201,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         guard(&request, root.path())?;
         let progress = ui.progress("consolidating", None);
         let told = |bytes| progress.add(bytes);
-        let made = consolidate(&root, &chain, at, &damage, &Request { progress: &told, ..request });
+        let made = consolidate(root, chain, at, &damage, &Request { progress: &told, ..request });
         progress.finish();
         let made = made.map_err(worded)?;
         if let Some(from) = made.resumed_from {
@@ -206,6 +224,36 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         write_text(&mut ui.stdout(), &record, ui.columns())?;
     }
     Ok(outcome)
+}
+
+/// Writes repaired descriptors; exit code 1 says that there were some.
+fn patch(folder: &Path, opened: &Opened, at: usize, ui: &Ui) -> anyhow::Result<Outcome> {
+    let place = folder.join("any");
+    check_output(&place, &[opened.root.path().to_path_buf()], false)?;
+    let patches = patches(&opened.root, &opened.chain, at);
+    let mut out = ui.stdout();
+    for patch in &patches {
+        writeln!(out, "{}", plain(&patch.file))?;
+        for repair in &patch.repairs {
+            writeln!(out, "  - {}", plain(&repair.old))?;
+            writeln!(out, "  + {}  ({})", plain(&repair.new), plain(&repair.why))?;
+        }
+    }
+    if patches.is_empty() {
+        writeln!(out, "no descriptor contradicts what is there")?;
+        return Ok(Outcome::Clean);
+    }
+    let made = write_patches(folder, &patches).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            return anyhow::Error::new(Refusal::Rule(format!(
+                "{} holds files of these names already; name an empty folder",
+                folder.display()
+            )));
+        }
+        anyhow::Error::new(error).context(format!("cannot write into {}", folder.display()))
+    })?;
+    ui.message(format!("wrote {} files into {}", made.len(), folder.display()));
+    Ok(Outcome::Damage)
 }
 
 /// Nothing may be written inside the folder that the evidence lies in.
@@ -237,8 +285,8 @@ fn finding(suspect: &Suspect) -> Option<Finding> {
         weight: Weight::Damage,
         path: suspect.path.as_path().display().to_string(),
         offset_bytes: None,
-        what: format!("some of what is copied from it is not the original: {}", suspect.reason),
-        next: Some("`vmglean map` tells which ranges".to_owned()),
+        what: suspect.reason.clone(),
+        next: Some("the manifest names the ranges that are not the original".to_owned()),
     })
 }
 

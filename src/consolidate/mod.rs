@@ -10,6 +10,7 @@ mod damage;
 mod fill;
 mod image;
 mod manifest;
+mod patch;
 mod place;
 mod plan;
 mod record;
@@ -44,6 +45,7 @@ pub use damage::Damage;
 pub use manifest::{
     MANIFEST_SCHEMA, ManifestLine, OutputLine as Output, RangeLine, Sums, state_word,
 };
+pub use patch::{Patch, Repair, patches, write_patches};
 pub use record::RecordError;
 pub use snapshots::{FrozenDisk, Selected, Snapshot, SnapshotTree, find_tree, select};
 pub use target::Paths;

@@ -169,5 +169,8 @@ pub(super) fn write_small(path: &Path, content: &[u8], overwrite: bool) -> io::R
     if std::fs::read(path).is_ok_and(|there| there == content) {
         return std::fs::remove_file(&part);
     }
-    rename(&part, path, overwrite)
+    rename(&part, path, overwrite).inspect_err(|_| {
+        // Nothing half-done is left behind; that it cannot be removed changes nothing.
+        let _left = std::fs::remove_file(&part);
+    })
 }

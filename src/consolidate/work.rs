@@ -70,6 +70,23 @@ struct Turn {
     failed: Option<WorkError>,
 }
 
+/// A thread that panics must not leave the others waiting for its turn.
+struct Alarm<'a> {
+    turn: &'a Mutex<Turn>,
+    changed: &'a Condvar,
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let lost =
+                WorkError::Write(io::Error::other("a thread ended before its work was done"));
+            lock(self.turn).failed.get_or_insert(lost);
+            self.changed.notify_all();
+        }
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -92,6 +109,7 @@ pub(super) fn write(
             let sender = sender.clone();
             let (planner, turn, changed) = (&planner, &turn, &changed);
             scope.spawn(move || {
+                let _alarm = Alarm { turn, changed };
                 let mut filler = Filler::new(work.disk, work.fill, true);
                 let mut packer = Packer::new(layout, work.level);
                 let mut buffer = Vec::new();

@@ -308,3 +308,38 @@ fn null_reads_everything_and_writes_nothing() {
     assert_eq!(all, 64 << 20);
     assert_eq!(fs::read_dir(case.ds()).unwrap().count(), before);
 }
+
+#[test]
+fn a_descriptor_that_contradicts_what_is_there_is_put_right_in_a_copy_with_its_undo() {
+    let case = Case::new();
+    let raw = mixed(4 << 20, 3);
+    fs::write(case.ds().join("vm-flat.vmdk.locked"), &raw).unwrap();
+    let text = "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\n\
+                createType=\"vmfs\"\n\nRW 9000 VMFS \"vm-flat.vmdk\"\n\
+                ddb.adapterType = \"lsilogic\"\n";
+    fs::write(case.ds().join("vm.vmdk"), text).unwrap();
+    let out = case.out();
+    let args = ["consolidate", "vm.vmdk", "--patch", out.to_str().unwrap()];
+    let (code, said_out, err) = said(&vmglean(&case.ds(), &args));
+    assert_eq!(code, 1, "{err}");
+    assert!(said_out.contains("+ RW 8192 VMFS \"vm-flat.vmdk.locked\""), "{said_out}");
+    assert_eq!(fs::read_to_string(out.join("vm.vmdk.undo")).unwrap(), text);
+    let fixed = fs::read_to_string(out.join("vm.vmdk")).unwrap();
+    fs::write(out.join("vm-flat.vmdk.locked"), &raw).unwrap();
+    tool(
+        &out,
+        "qemu-img",
+        &["compare", "-q", "-f", "vmdk", "-F", "raw", "vm.vmdk", "vm-flat.vmdk.locked"],
+    );
+    assert!(fixed.contains("CID=12345678"), "{fixed}");
+    assert_eq!(fs::read_to_string(case.ds().join("vm.vmdk")).unwrap(), text);
+    // The same again changes nothing; another file is not replaced, nor is evidence touched.
+    let (code, _, err) = said(&vmglean(&case.ds(), &args));
+    assert_eq!(code, 1, "{err}");
+    fs::write(out.join("vm.vmdk"), b"mine").unwrap();
+    let (code, _, err) = said(&vmglean(&case.ds(), &args));
+    assert_eq!(code, 4, "{err}");
+    assert_eq!(fs::read(out.join("vm.vmdk")).unwrap(), b"mine");
+    let (code, _, err) = said(&vmglean(&case.ds(), &["consolidate", "vm.vmdk", "--patch", "."]));
+    assert_eq!(code, 4, "{err}");
+}

@@ -2,4 +2,6 @@
 
 mod chain;
 mod consolidate;
+mod faults;
 mod make;
+mod traps;

@@ -150,7 +150,8 @@ impl Case {
     }
 }
 
-/// Bytes as disks hold them: text, noise, zeros, in pieces of odd length.
+/// Bytes as disks hold them: text, letters at random, zeros, in pieces of odd length. Nothing of it
+/// looks encrypted.
 pub(crate) fn mixed(length: usize, seed: u64) -> Vec<u8> {
     let mut out = Vec::with_capacity(length);
     let mut state = seed | 1;
@@ -177,6 +178,18 @@ pub(crate) fn mixed(length: usize, seed: u64) -> Vec<u8> {
         }
     }
     out
+}
+
+/// Letters at random: different in every place, yet nothing like ciphertext.
+pub(crate) fn letters(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        b'A' + (state >> 32) as u8 % 48
+    };
+    (0..length).map(|_| next()).collect()
 }
 
 /// The lines of a JSONL text.
