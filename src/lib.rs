@@ -14,6 +14,7 @@ pub mod families;
 pub mod finding;
 pub mod inspect;
 pub mod interrupt;
+pub mod map;
 pub mod outcome;
 pub mod report;
 pub mod salvage;

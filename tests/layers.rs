@@ -10,7 +10,7 @@ const ORDER: [&[&str]; 10] = [
     &["families", "disk"],
     &["catalog"],
     &["triage"],
-    &["consolidate"],
+    &["consolidate", "map"],
     &["salvage"],
     &["redeploy"],
     &["report", "ui", "sweep", "inspect", "chain"],
