@@ -1,8 +1,10 @@
 //! What the judgement must know besides the bytes.
 
+use crate::families::Families;
 use crate::triage::{
     footer::{FooterQuestion, FooterReading},
     judge::Facts,
+    pattern::library,
 };
 
 /// Most runs of a stated rule that are listed.
@@ -10,8 +12,14 @@ const MOST_STATED: usize = 1 << 20;
 
 /// Facts from the end of a disk and from its names.
 #[must_use]
-pub fn facts(footer: Option<&FooterReading>, question: &FooterQuestion) -> Facts {
-    let mut facts = Facts::default();
+pub fn facts(
+    footer: Option<&FooterReading>,
+    question: &FooterQuestion,
+    families: &Families,
+    size: u64,
+) -> Facts {
+    let original = footer.map_or(size, |f| f.original_size_bytes);
+    let mut facts = Facts { library: library(families, original), ..Facts::default() };
     if let Some(first) = question.named.first() {
         facts.attacked = Some(format!("named after {first}"));
     }
@@ -21,9 +29,13 @@ pub fn facts(footer: Option<&FooterReading>, question: &FooterQuestion) -> Facts
     }
     facts.original_bytes = Some(reading.original_size_bytes);
     facts.footer.clone_from(&reading.evidence);
-    if reading.is_proven() {
-        facts.attacked.get_or_insert_with(|| "a locker's footer at its end".to_owned());
-    }
+    facts.attacked.get_or_insert_with(|| {
+        if reading.is_proven() {
+            "a locker's footer at its end".to_owned()
+        } else {
+            "random bytes of a known footer's length behind its last sector".to_owned()
+        }
+    });
     for prediction in reading.layers.iter().filter_map(|layer| layer.prediction.as_ref()) {
         facts.stated.push(prediction.ranges(MOST_STATED));
     }

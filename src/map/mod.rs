@@ -63,7 +63,7 @@ pub fn map_source(
         None => run_pass(source, &options.pass, &mut sink, cancel)?,
     };
     survey.finish();
-    let facts = facts(footer.as_ref(), &options.footer);
+    let facts = facts(footer.as_ref(), &options.footer, families, source.len_bytes());
     let map = judge(source, &survey, &facts, options.judge);
     Ok(Mapped { map, pass, footer })
 }

@@ -146,7 +146,8 @@ fn compare(name: String, guest: &Guest, truth: &Truth, case: &Case, mapped: &Map
         match run.state {
             State::Intact | State::Zero | State::Absent if inside > 0 => {
                 made.missed += inside;
-                let place = hit.clone().find(|t| overlap(t, &sure) > 0).unwrap().start.max(sure.start);
+                let place =
+                    hit.clone().find(|t| overlap(t, &sure) > 0).unwrap().start.max(sure.start);
                 made.first_missed.get_or_insert((place, run.clone()));
                 wrong.push(place..place + inside);
             }
@@ -171,9 +172,7 @@ fn compare(name: String, guest: &Guest, truth: &Truth, case: &Case, mapped: &Map
         .encrypted
         .iter()
         .flat_map(|t| [t.start, t.end])
-        .filter(|&edge| {
-            wrong.iter().any(|w| w.start < edge + BLOCK && edge < w.end + BLOCK)
-        })
+        .filter(|&edge| wrong.iter().any(|w| w.start < edge + BLOCK && edge < w.end + BLOCK))
         .count();
     made
 }
@@ -186,10 +185,12 @@ fn overlap(a: &Range<u64>, b: &Range<u64>) -> u64 {
 fn is_rule_right(geometry: &Geometry, truth: &Truth, rule: Option<&Rule>) -> bool {
     let size = truth.original_bytes;
     let comb = |start: u64, run: u64, period: u64, head: u64, rule: &Rule| {
-        let same = rule.run == run && rule.period == period && rule.start % period == start % period;
-        let head = rule.ranges(0..size.min(head + 1), size).next().is_none_or(|r| {
-            head == 0 || r.start == 0 && r.end >= head.min(size)
-        });
+        let same =
+            rule.run == run && rule.period == period && rule.start % period == start % period;
+        let head = rule
+            .ranges(0..size.min(head + 1), size)
+            .next()
+            .is_none_or(|r| head == 0 || r.start == 0 && r.end >= head.min(size));
         same && head
     };
     let Some(rule) = rule else { return truth.encrypted.is_empty() };
@@ -209,9 +210,10 @@ fn is_rule_right(geometry: &Geometry, truth: &Truth, rule: Option<&Rule>) -> boo
             .iter()
             .filter(|l| !matches!(l, Geometry::Head { .. } | Geometry::Whole { .. }))
             .all(|l| is_rule_right(l, truth, Some(rule))),
-        Geometry::None | Geometry::Whole { .. } | Geometry::Head { .. } | Geometry::Irregular(_) => {
-            true
-        }
+        Geometry::None
+        | Geometry::Whole { .. }
+        | Geometry::Head { .. }
+        | Geometry::Irregular(_) => true,
     }
 }
 

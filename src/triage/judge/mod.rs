@@ -5,6 +5,10 @@
 //! is [`State::Undetermined`], never intact.
 
 mod assemble;
+mod ecb;
+mod edge;
+mod placed;
+mod rule;
 mod runs;
 mod segments;
 mod survey;
@@ -31,6 +35,8 @@ pub struct Facts {
     pub stated: Vec<Vec<Range<u64>>>,
     /// For evidence: what the footer said.
     pub footer: Vec<Evidence>,
+    /// Rules of known families over this size.
+    pub library: Vec<Rule>,
 }
 
 /// How to judge.

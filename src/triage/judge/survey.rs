@@ -24,6 +24,12 @@ pub enum Tone {
     Doubtful,
     /// As ciphertext looks.
     Random,
+    /// Random-like, and inside a volume or file that its owner encrypted.
+    Owner,
+    /// Random-like, and parts of a container lead over it by their stated lengths.
+    Walked,
+    /// Random-like, and proven by a checksum over it.
+    Proven,
 }
 
 impl Tone {
@@ -77,6 +83,8 @@ const SUMMED_HIGH: u32 = 400 * 16;
 const OPEN_BLOCKS: usize = 65_536;
 /// Most islands kept; a lattice shows in far fewer.
 const MOST_ISLANDS: usize = 400_000;
+/// Most mixed blocks kept.
+const MOST_MIXED: usize = 65_536;
 
 /// The condensed pass.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +97,11 @@ pub struct Survey {
     pub size_bytes: u64,
     /// Blocks that hold sixteen byte values in equal numbers, as a repeated cipher block does.
     pub sixteenfold: Vec<u64>,
+    /// Blocks that hold zeros and else rich bytes, as a lattice leaves in empty space; thinned
+    /// out where there are too many.
+    pub mixed: Vec<u64>,
+    mixed_stride: u64,
+    mixed_seen: u64,
     open: Vec<Open>,
     open_start: u64,
     island_stride: u64,
@@ -108,7 +121,7 @@ impl Survey {
     /// Nothing covered yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { island_stride: 1, ..Self::default() }
+        Self { island_stride: 1, mixed_stride: 1, ..Self::default() }
     }
 
     /// Takes the next stretch of the pass.
@@ -207,6 +220,9 @@ impl Survey {
                 {
                     self.sixteenfold.push(at);
                 }
+                if is_mixed(chi, record.entropy_bits().unwrap_or(0.0)) {
+                    self.keep_mixed(at);
+                }
                 Tone::Plain
             }
         };
@@ -220,6 +236,57 @@ impl Survey {
         } else {
             self.uniform(tone, bytes);
         }
+    }
+
+    fn keep_mixed(&mut self, at: u64) {
+        self.mixed_seen += 1;
+        // Neighbours belong together, so sixteen are kept or left at a time.
+        if (self.mixed_seen / 16).is_multiple_of(self.mixed_stride) {
+            self.mixed.push(at);
+        }
+        if self.mixed.len() >= MOST_MIXED {
+            let mut nth = 0_u32;
+            self.mixed.retain(|_| {
+                nth += 1;
+                (nth / 16).is_multiple_of(2)
+            });
+            self.mixed_stride *= 2;
+        }
+    }
+
+    /// The same disk with `ranges`, which are in order, in another tone: whole blocks of them
+    /// that are random-like or compressed.
+    #[must_use]
+    pub fn retoned(&self, ranges: &[(Range<u64>, Tone)]) -> Self {
+        let mut made = Self {
+            islands: self.islands.clone(),
+            mixed: self.mixed.clone(),
+            sixteenfold: self.sixteenfold.clone(),
+            size_bytes: self.size_bytes,
+            ..Self::new()
+        };
+        let block = BLOCK_BYTES as u64;
+        let mut whole = ranges
+            .iter()
+            .map(|(r, tone)| (r.start.next_multiple_of(block)..r.end / block * block, *tone))
+            .filter(|(r, _)| r.start < r.end)
+            .peekable();
+        for piece in &self.pieces {
+            let is_open = matches!(piece.tone, Tone::Random | Tone::Doubtful | Tone::Packed);
+            let mut at = piece.start;
+            while at < piece.end {
+                while whole.next_if(|(r, _)| r.end <= at).is_some() {}
+                let (end, tone) = match whole.peek() {
+                    Some((r, tone)) if r.start <= at => (r.end.min(piece.end), *tone),
+                    Some((r, _)) => (r.start.min(piece.end), piece.tone),
+                    None => (piece.end, piece.tone),
+                };
+                let tone = if is_open { tone } else { piece.tone };
+                made.keep(at, end, tone, piece.chi_sixteenths);
+                at = end;
+            }
+        }
+        made
     }
 
     fn push_open(&mut self, open: Open) {
@@ -278,6 +345,22 @@ impl Survey {
             _ => self.pieces.push(Piece { start, end, tone, chi_sixteenths }),
         }
     }
+}
+
+/// Whether a block could be zeros and ciphertext in a mixture, by chi-square (in sixteenths)
+/// and entropy: the share of zeros follows from one, the richness of the rest from the other.
+fn is_mixed(chi_sixteenths: u32, entropy: f64) -> bool {
+    let c = f64::from(chi_sixteenths) / 16.0 / BLOCK_BYTES as f64;
+    // c = 256·z² + (1 − z)²·256/255 − 1
+    let z = (2.008 + (2.008_f64.powi(2) + 4.0 * 257.004 * c).sqrt()) / (2.0 * 257.004);
+    if !(0.25..=0.985).contains(&z) {
+        return false;
+    }
+    let split = -z * z.log2() - (1.0 - z) * (1.0 - z).log2();
+    let rest = (entropy - split) / (1.0 - z);
+    // The entropy of few bytes is bounded by their number.
+    let bytes = (1.0 - z) * BLOCK_BYTES as f64;
+    rest > 5.5_f64.min(bytes.log2() - 1.0)
 }
 
 fn is_summed_high(run: &RandomRun, place: u16) -> bool {

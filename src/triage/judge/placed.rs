@@ -1,0 +1,188 @@
+//! Runs that a rule places.
+
+use std::ops::Range;
+
+use super::{
+    assemble::Reasons,
+    edge::OUTER_DOUBT,
+    runs::{Run, State},
+    segments::Segment,
+    survey::{Survey, Tone},
+};
+use crate::{
+    finding::EvidenceKind,
+    triage::{
+        lanes::FoundLattice,
+        pattern::{Rule, nice},
+    },
+};
+
+/// Block length.
+const BLOCK: u64 = 4096;
+/// Inward of an edge that no rule places, so much may still be compressed plaintext.
+const INNER_DOUBT: u64 = 32_768;
+
+/// The rule's ranges where the disk bears them out.
+pub(super) fn rule_runs(
+    survey: &Survey,
+    rule: &Rule,
+    segments: &[Segment],
+    size: u64,
+    reasons: &mut Reasons,
+) -> Vec<Run> {
+    let why = reasons.add(EvidenceKind::Pattern, 0..size, rule.to_string());
+    let inward = reasons.add(
+        EvidenceKind::Pattern,
+        0..size,
+        "end of the damage, placed by no rule: compressed plaintext could begin here",
+    );
+    let mut out = Vec::new();
+    for range in rule.ranges(0..size, size) {
+        let from = out.len();
+        borne(survey, &range, why, &mut out);
+        let is_head = rule.head_end > rule.head_start && range.end == rule.head_end;
+        let is_broken_off =
+            range.end == rule.stop && range.end < size && !is_comb_end(rule, range.end);
+        if out.len() > from
+            && range.end < size
+            && (is_broken_off || is_head && !nice::is_round(range.end, size))
+        {
+            loose_end(segments, &range, inward, size, &mut out);
+        }
+        if is_head && range.start > 0 {
+            loose_start(segments, &range, inward, &mut out, from);
+        }
+    }
+    out.retain(|r| r.start < r.end);
+    out
+}
+
+/// Whether one of the comb's runs ends here by itself.
+fn is_comb_end(rule: &Rule, at: u64) -> bool {
+    rule.run > 0
+        && at >= rule.start + rule.run
+        && (at - rule.start - rule.run).is_multiple_of(rule.period.max(1))
+}
+
+/// Whole blocks that are no ciphertext stand against the rule and win; a block that the rule's
+/// edge cuts is the rule's.
+fn borne(survey: &Survey, range: &Range<u64>, why: usize, out: &mut Vec<Run>) {
+    let inner = range.start.next_multiple_of(BLOCK)..range.end / BLOCK * BLOCK;
+    let mut at = range.start;
+    for piece in survey.over(range) {
+        let against = matches!(
+            piece.tone,
+            Tone::Plain | Tone::Zero | Tone::Absent | Tone::Unreadable | Tone::Proven
+        );
+        let (from, to) = (piece.start.max(inner.start), piece.end.min(inner.end));
+        if against && from < to {
+            if at < from {
+                out.push(Run::new(at..from, State::Encrypted, why));
+            }
+            at = to;
+        }
+    }
+    if at < range.end {
+        out.push(Run::new(at..range.end, State::Encrypted, why));
+    }
+}
+
+/// The last run's end, where no number places it: undetermined inward and round the edge seen.
+fn loose_end(
+    segments: &[Segment],
+    range: &Range<u64>,
+    inward: usize,
+    size: u64,
+    out: &mut Vec<Run>,
+) {
+    let Some(last) = out.last_mut() else { return };
+    let segment = segments.iter().find(|s| s.start < last.end && last.end <= s.end + BLOCK);
+    let edge = segment.and_then(|s| s.last);
+    let end = edge.map_or(last.end, |e| e.high + OUTER_DOUBT).min(size);
+    let low = edge.map_or(last.end, |e| e.low).min(last.end);
+    let doubtful = low.saturating_sub(INNER_DOUBT).max(last.start);
+    last.end = doubtful;
+    if doubtful < end.max(range.end) {
+        out.push(Run::new(doubtful..end.max(doubtful), State::Undetermined, inward));
+    }
+}
+
+/// The start of a head that spares the first bytes.
+fn loose_start(
+    segments: &[Segment],
+    range: &Range<u64>,
+    inward: usize,
+    out: &mut Vec<Run>,
+    from: usize,
+) {
+    let edge = segments.first().and_then(|s| s.first);
+    let (low, high) = edge.map_or((range.start, range.start), |e| (e.low, e.high));
+    if let Some(first) = out.get_mut(from)
+        && first.start < high + OUTER_DOUBT
+        && first.end > high + OUTER_DOUBT
+    {
+        first.start = high + OUTER_DOUBT;
+        let run =
+            Run::new(low.saturating_sub(OUTER_DOUBT)..first.start, State::Undetermined, inward);
+        out.insert(from, run);
+    }
+}
+
+/// Lays a lattice over what is known of the bytes between its runs.
+pub(super) fn with_lattice(
+    runs: Vec<Run>,
+    found: &FoundLattice,
+    reasons: &mut Reasons,
+    size: u64,
+) -> Vec<Run> {
+    let lattice = found.lattice;
+    let why = reasons.add(
+        EvidenceKind::Pattern,
+        found.sure.clone(),
+        format!(
+            "{} bytes of every {}, seen as {} islands in empty space ({} looked at){}",
+            lattice.run,
+            lattice.period,
+            found.islands,
+            found.looked,
+            if found.same_bytes { "; all hold the same bytes" } else { "" }
+        ),
+    );
+    let loose = reasons.add(
+        EvidenceKind::Pattern,
+        found.possible.clone(),
+        "between the last sight of the lattice and the first empty space without it",
+    );
+    let mut out = Vec::with_capacity(runs.len());
+    let cuts =
+        [found.possible.start, found.sure.start, found.sure.end, found.possible.end.min(size)];
+    for run in runs {
+        let mut at = run.start;
+        for cut in cuts.into_iter().chain([run.end]) {
+            let end = cut.min(run.end);
+            if end <= at {
+                continue;
+            }
+            let middle = at..end;
+            let mut part = Run { start: at, end, ..run.clone() };
+            part.start_doubt = if at == run.start { run.start_doubt } else { 0 };
+            part.end_doubt = if end == run.end { run.end_doubt } else { 0 };
+            let open = matches!(part.state, State::Intact | State::Undetermined);
+            if middle.start >= found.sure.start && middle.end <= found.sure.end {
+                if open {
+                    part.lattice = Some(lattice);
+                    part.evidence = why;
+                }
+            } else if middle.start >= found.possible.start
+                && middle.end <= found.possible.end
+                && open
+            {
+                part.state = State::Undetermined;
+                part.evidence = loose;
+            }
+            super::runs::push(&mut out, part);
+            at = end;
+        }
+    }
+    out
+}
