@@ -1,7 +1,9 @@
 //! The damage map of one disk: one pass over its bytes, its footer, and the judgement of both.
 
+mod disk;
 mod facts;
 
+pub use disk::{DiskMap, DiskRun, FileMap};
 pub use facts::facts;
 
 use std::io;

@@ -6,6 +6,7 @@ pub mod csv;
 pub mod html;
 pub mod inspect;
 pub mod json;
+pub mod map;
 mod judge;
 #[cfg(test)]
 mod made;

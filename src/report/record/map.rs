@@ -126,6 +126,22 @@ pub struct MapRun {
     /// How far the edges could lie elsewhere, where they are not exact to the byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edge: Option<EdgeUncertainty>,
+    /// Where only small runs at equal distance are encrypted: which, and what lies between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lattice: Option<LatticeRecord>,
+}
+
+/// Small encrypted runs at equal distance inside one [`MapRun`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatticeRecord {
+    /// A place where a small run begins; others lie whole periods away.
+    pub origin_bytes: u64,
+    /// Length of each.
+    pub run_bytes: u64,
+    /// Distance of their starts.
+    pub period_bytes: u64,
+    /// State of the bytes between them.
+    pub between: MapState,
 }
 
 /// By how many bytes, either way, the edges of a run could be off.

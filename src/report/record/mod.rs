@@ -13,7 +13,7 @@ mod totals;
 
 pub use crate::source::RecordPath;
 pub use map::{
-    EdgeUncertainty, FooterRecord, MAP_SCHEMA, MapRecord, MapRun, MapState, MapSummary,
+    EdgeUncertainty, FooterRecord, LatticeRecord, MAP_SCHEMA, MapRecord, MapRun, MapState, MapSummary,
     PatternKind, PatternRecord,
 };
 pub use number::{Fraction, Score};

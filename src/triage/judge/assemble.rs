@@ -104,7 +104,7 @@ fn tones(
     let outside = |at: u64| !owners.iter().any(|(range, _)| range.contains(&at));
     all.extend(explained.iter().filter(|e| outside(e.range.start)).map(|e| {
         let tone = match e.strength {
-            Strength::Owner => Tone::Owner,
+            Strength::Named => Tone::Owner,
             Strength::Walked => Tone::Walked,
             Strength::Proven => Tone::Proven,
         };
@@ -186,9 +186,7 @@ fn owner_runs(
         .collect();
     for one in explained {
         let (tone, text) = match one.strength {
-            Strength::Owner => {
-                (Tone::Owner, format!("inside {}: encrypted by its owner", one.what))
-            }
+            Strength::Named => (Tone::Owner, format!("inside {}", one.what)),
             Strength::Walked => (Tone::Walked, one.what.clone()),
             Strength::Proven => (Tone::Proven, one.what.clone()),
         };

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     finding::EvidenceKind,
-    triage::pattern::{Rule, RuleKind},
+    triage::{
+        edges::Edge,
+        pattern::{Rule, RuleKind},
+    },
 };
 
 /// Block length.
@@ -40,18 +43,21 @@ pub(super) fn edge_runs(
     );
     let mut made = Made { out: Vec::new() };
     for segment in segments {
-        // Where the rule puts an edge, nothing is left to doubt.
-        let ruled = |at: u64| {
-            rule.filter(|r| r.kind != RuleKind::Lattice).and_then(|rule| {
-                rule.ranges(at.saturating_sub(2 * BLOCK)..at + 2 * BLOCK, size)
-                    .flat_map(|r| [r.start, r.end])
-                    .find(|edge| edge.abs_diff(at) <= BLOCK)
+        // Where the rule puts an edge that the bytes allow, nothing is left to doubt.
+        let ruled = |at: u64, seen: Option<Edge>| {
+            rule.filter(|r| r.kind != RuleKind::Lattice).is_some_and(|rule| {
+                let near = at.saturating_sub(2 * BLOCK)..at + 2 * BLOCK;
+                let mut edges = rule.ranges(near, size).flat_map(|r| [r.start, r.end]);
+                edges.any(|edge| match seen {
+                    Some(seen) => edge + OUTER_DOUBT >= seen.low && edge <= seen.high + OUTER_DOUBT,
+                    None => edge.abs_diff(at) <= BLOCK,
+                })
             })
         };
         let plain = |at: u64| {
             survey.tone_at(at).is_some_and(|t| matches!(t, Tone::Plain | Tone::Packed | Tone::Zero))
         };
-        if segment.start > 0 && ruled(segment.start).is_none() {
+        if segment.start > 0 && !ruled(segment.start, segment.first) {
             match segment.first {
                 Some(edge) => {
                     let low = edge.low.saturating_sub(OUTER_DOUBT);
@@ -66,7 +72,7 @@ pub(super) fn edge_runs(
                 }
             }
         }
-        if segment.end < size && ruled(segment.end).is_none() {
+        if segment.end < size && !ruled(segment.end, segment.last) {
             match segment.last {
                 Some(edge) => {
                     let low = edge.low.saturating_sub(OUTER_DOUBT).min(segment.end);

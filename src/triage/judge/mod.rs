@@ -68,17 +68,6 @@ impl DamageMap {
     /// Bytes in `state`; small runs of a lattice count as encrypted.
     #[must_use]
     pub fn bytes_in(&self, state: State) -> u64 {
-        self.runs
-            .iter()
-            .map(|run| {
-                let inside = run.lattice.map_or(0, |l| l.encrypted_bytes(&(run.start..run.end)));
-                match (state == State::Encrypted, run.state == state) {
-                    (true, true) => run.length(),
-                    (true, false) => inside,
-                    (false, true) => run.length() - inside,
-                    (false, false) => 0,
-                }
-            })
-            .sum()
+        self.runs.iter().map(|run| run.bytes_in(state)).sum()
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 /// Block length.
 const BLOCK: u64 = 4096;
 /// Inward of an edge that no rule places, so much may still be compressed plaintext.
-const INNER_DOUBT: u64 = 32_768;
+const INNER_DOUBT: u64 = 1 << 20;
 
 /// The rule's ranges where the disk bears them out.
 pub(super) fn rule_runs(
@@ -43,11 +43,9 @@ pub(super) fn rule_runs(
         let is_head = rule.head_end > rule.head_start && range.end == rule.head_end;
         let is_broken_off =
             range.end == rule.stop && range.end < size && !is_comb_end(rule, range.end);
-        if out.len() > from
-            && range.end < size
-            && (is_broken_off || is_head && !nice::is_round(range.end, size))
-        {
-            loose_end(segments, &range, inward, size, &mut out);
+        if out.len() > from && range.end < size && (is_broken_off || is_head) {
+            let round = is_head && nice::is_round(range.end, size);
+            loose_end(segments, &range, (inward, round), size, &mut out);
         }
         if is_head && range.start > 0 {
             loose_start(segments, &range, inward, &mut out, from);
@@ -91,16 +89,23 @@ fn borne(survey: &Survey, range: &Range<u64>, why: usize, out: &mut Vec<Run>) {
 fn loose_end(
     segments: &[Segment],
     range: &Range<u64>,
-    inward: usize,
+    (inward, round): (usize, bool),
     size: u64,
     out: &mut Vec<Run>,
 ) {
     let Some(last) = out.last_mut() else { return };
     let segment = segments.iter().find(|s| s.start < last.end && last.end <= s.end + BLOCK);
     let edge = segment.and_then(|s| s.last);
-    let end = edge.map_or(last.end, |e| e.high + OUTER_DOUBT).min(size);
+    let end = edge.map_or(last.end, |e| e.high + if round { 0 } else { OUTER_DOUBT }).min(size);
     let low = edge.map_or(last.end, |e| e.low).min(last.end);
-    let doubtful = low.saturating_sub(INNER_DOUBT).max(last.start);
+    let doubtful = if round {
+        low
+    } else {
+        // Plaintext that looks the same may begin at any number a program would choose.
+        let within = low.saturating_sub(INNER_DOUBT);
+        nice::first_very_round(within, low, size).unwrap_or(within)
+    }
+    .max(last.start);
     last.end = doubtful;
     if doubtful < end.max(range.end) {
         out.push(Run::new(doubtful..end.max(doubtful), State::Undetermined, inward));

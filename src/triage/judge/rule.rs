@@ -1,7 +1,5 @@
 //! Which rule the damage follows: a comb, a head, a tail, all of it, a lattice.
 
-use std::ops::Range;
-
 use super::{
     Facts,
     segments::Segment,
@@ -114,12 +112,4 @@ fn of_lattice(found: &FoundLattice, segments: &[Segment], size: u64) -> Rule {
         rule.head_end = end_of(head, size);
     }
     rule
-}
-
-/// Whether the rule's comb or library form places `range`.
-pub(super) fn places(rule: Option<&Rule>, range: &Range<u64>, size: u64) -> bool {
-    rule.is_some_and(|rule| {
-        rule.kind != RuleKind::Lattice
-            && rule.ranges(range.clone(), size).any(|r| r.start < range.end && range.start < r.end)
-    })
 }

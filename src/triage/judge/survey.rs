@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::triage::{
-    measure::{BLOCK_BYTES, BlockClass, BlockRecord, RandomRun, WindowRecord},
+    measure::{BLOCK_BYTES, BLOCKS_PER_SPAN, BlockClass, BlockRecord, RandomRun, WindowRecord},
     pass::Stretch,
 };
 
@@ -79,6 +79,8 @@ const BLOCK_LOW: u32 = 120 * 16;
 const BLOCK_HIGH: u32 = 470 * 16;
 /// Summed counts of ciphertext pass this once in 10^9 times.
 const SUMMED_HIGH: u32 = 400 * 16;
+/// Summed counts of a span of ciphertext pass this once in 2,000 times; three in a row never.
+const SPAN_HIGH: u32 = 335 * 16;
 /// How many blocks of an open run are held before they are judged.
 const OPEN_BLOCKS: usize = 65_536;
 /// Most islands kept; a lattice shows in far fewer.
@@ -115,6 +117,7 @@ struct Open {
     bytes: u32,
     strict: bool,
     summed_high: bool,
+    compressed: bool,
 }
 
 impl Survey {
@@ -174,21 +177,23 @@ impl Survey {
                 self.island_stride *= 2;
             }
         }
+        let compressed = compressed_spans(window);
         let mut runs = window.runs.iter().peekable();
         for (index, record) in window.blocks.iter().enumerate() {
             let place = u16::try_from(index).unwrap_or(u16::MAX);
             while runs.next_if(|run| run.first_block + run.blocks <= place).is_some() {}
             let summed_high = runs.peek().is_some_and(|run| is_summed_high(run, place));
+            let span = compressed.get(index / BLOCKS_PER_SPAN).copied().unwrap_or_default();
             self.block(
                 *record,
                 window.block_bytes(index) as u64,
-                summed_high,
+                (summed_high, span),
                 window.block_offset(index),
             );
         }
     }
 
-    fn block(&mut self, record: BlockRecord, bytes: u64, summed_high: bool, at: u64) {
+    fn block(&mut self, record: BlockRecord, bytes: u64, summed: (bool, bool), at: u64) {
         let tone = match record.class() {
             BlockClass::Absent => Tone::Absent,
             BlockClass::Zero => Tone::Zero,
@@ -207,7 +212,8 @@ impl Survey {
                         chi,
                         bytes: u32::try_from(bytes).unwrap_or(0),
                         strict: record.is_random_like(),
-                        summed_high,
+                        summed_high: summed.0,
+                        compressed: summed.1,
                     };
                     self.push_open(open);
                     return;
@@ -232,6 +238,7 @@ impl Survey {
                 bytes: u32::try_from(bytes).unwrap_or(0),
                 strict: false,
                 summed_high: false,
+                compressed: false,
             });
         } else {
             self.uniform(tone, bytes);
@@ -281,6 +288,8 @@ impl Survey {
                     Some((r, _)) => (r.start.min(piece.end), piece.tone),
                     None => (piece.end, piece.tone),
                 };
+                // What only names the bytes does not undo what their numbers say.
+                let is_open = is_open && !(tone == Tone::Owner && piece.tone == Tone::Packed);
                 let tone = if is_open { tone } else { piece.tone };
                 made.keep(at, end, tone, piece.chi_sixteenths);
                 at = end;
@@ -347,6 +356,24 @@ impl Survey {
     }
 }
 
+/// Spans whose summed counts, and those of both neighbours, ciphertext could not have: an edge
+/// of ciphertext lies at least a span away.
+fn compressed_spans(window: &WindowRecord) -> Vec<bool> {
+    let high: Vec<bool> = window
+        .spans
+        .iter()
+        .map(|span| span.random_blocks >= 8 && span.chi_square.sixteenths() > SPAN_HIGH)
+        .collect();
+    (0..high.len())
+        .map(|at| {
+            let from = at.saturating_sub(1);
+            at > 0
+                && at + 1 < high.len()
+                && high.get(from..=at + 1).is_some_and(|n| n.iter().all(|h| *h))
+        })
+        .collect()
+}
+
 /// Whether a block could be zeros and ciphertext in a mixture, by chi-square (in sixteenths)
 /// and entropy: the share of zeros follows from one, the richness of the rest from the other.
 fn is_mixed(chi_sixteenths: u32, entropy: f64) -> bool {
@@ -408,6 +435,7 @@ fn tones(open: &[Open]) -> Vec<Tone> {
         .iter()
         .zip(open)
         .map(|(&random, block)| match (random, block.summed_high) {
+            _ if block.compressed => Tone::Packed,
             (true, false) => Tone::Random,
             (true, true) => Tone::Doubtful,
             // A short run may be part ciphertext, part not: it proves nothing either way.

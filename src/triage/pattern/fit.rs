@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Rule, RuleKind,
+    Rule,
     nice::{cost, nicest},
     score::{self, Edges, Gain},
 };
@@ -33,7 +33,7 @@ const RESIDUES_TRIED: usize = 4;
 /// Edges wider than this do not vote.
 const WIDEST_VOTER: u64 = 256;
 /// A rule must beat "no rule" by this.
-const ACCEPT: f64 = 20.0;
+const ACCEPT: f64 = 15.0;
 /// Where a rule begins or stops without need costs so much.
 const STRETCH_COST: f64 = 9.0;
 /// A rule of the library costs so much: one of some hundreds.
@@ -61,7 +61,14 @@ pub fn fit(survey: &Survey, seen: &[SeenRun], library: &[Rule], size: u64) -> Op
     let mut best: Option<Rule> = None;
     for rule in first {
         let fresh = Rule { start: rule.start % rule.period.max(1), stop: size, ..rule };
-        consider(&mut best, weigh(survey, &edges, fresh, MOST_RUNS, parameter_cost(&rule, size)));
+        let cost = parameter_cost(&fresh, size);
+        consider(&mut best, weigh(survey, &edges, fresh, MOST_RUNS, cost));
+        let moved = settled(&edges, &fresh);
+        if moved != fresh {
+            let made = weigh(survey, &edges, moved, MOST_RUNS, parameter_cost(&moved, size));
+            // The numbers are odd, but most edges say so.
+            consider(&mut best, made.map(|r| Rule { score: r.score + 20.0, ..r }));
+        }
     }
     for rule in library {
         if rule.comb_runs() <= MOST_RUNS {
@@ -125,44 +132,106 @@ fn periods(edges: &Edges, size: u64) -> Vec<(u64, u32)> {
     order
 }
 
-/// Residues that most edges allow, the roundest and the most frequent ones.
-fn residues(edges: &[Edge], period: u64, size: u64) -> Vec<u64> {
-    let mut votes: HashMap<u64, u32> = HashMap::new();
+/// A residue and the values round it that its narrowest edge allows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Residue {
+    at: u64,
+    low: u64,
+    high: u64,
+}
+
+/// Residues that most edges allow, the most frequent ones.
+fn residues(edges: &[Edge], period: u64, size: u64) -> Vec<Residue> {
+    let mut votes: HashMap<u64, (u32, Residue)> = HashMap::new();
     for edge in edges {
-        let residue = edge.at % period;
-        *votes.entry(residue).or_default() += 1;
-        let below = edge.at - residue;
-        let low = edge.low.saturating_sub(below);
-        let (nice, _) = nicest(low, edge.high - below.min(edge.high), size);
-        if nice != residue && nice < period {
-            *votes.entry(nice).or_default() += 1;
+        let at = edge.at % period;
+        let below = edge.at - at;
+        let (low, high) = (edge.low.saturating_sub(below), edge.high - below.min(edge.high));
+        let seen = Residue { at, low, high };
+        let mut vote = |value: u64| {
+            let entry = votes.entry(value).or_insert((0, Residue { at: value, ..seen }));
+            entry.0 += 1;
+            if high - low < entry.1.high - entry.1.low {
+                (entry.1.low, entry.1.high) = (low, high);
+            }
+        };
+        vote(at);
+        let (nice, _) = nicest(low, high, size);
+        if nice != at && nice < period {
+            vote(nice);
         }
-        if edge.high / period != edge.low / period && residue != 0 {
-            *votes.entry(0).or_default() += 1;
+        if edge.high / period != edge.low / period && at != 0 {
+            vote(0);
         }
     }
-    let mut order: Vec<(u64, u32)> = votes.into_iter().collect();
-    order.sort_by_key(|&(residue, votes)| (std::cmp::Reverse(votes), residue));
+    let mut order: Vec<(u32, Residue)> = votes.into_values().collect();
+    order.sort_by_key(|&(votes, residue)| (std::cmp::Reverse(votes), residue.at));
     order.truncate(RESIDUES_TRIED);
-    order.into_iter().map(|(residue, _)| residue).collect()
+    order.into_iter().map(|(_, residue)| residue).collect()
 }
 
 fn combs(edges: &Edges, period: u64, size: u64) -> Vec<Rule> {
     let (starts, ends) = (voters(&edges.starts), voters(&edges.ends));
     let mut phases = residues(&starts, period, size);
-    if !phases.contains(&0) {
-        phases.push(0);
+    if phases.iter().all(|p| p.at != 0) {
+        phases.push(Residue { at: 0, low: 0, high: 0 });
     }
     let mut all = Vec::new();
-    for phase in phases {
-        for end in residues(&ends, period, size) {
-            let run = (end + period - phase) % period;
-            if run >= 4096 {
-                all.push(Rule::comb(phase, run, period, size));
+    for end in residues(&ends, period, size) {
+        for phase in &phases {
+            let wrapped = |value: u64| (value + period - phase.at) % period;
+            let exact = wrapped(end.at);
+            let (low, high) = (wrapped(end.low), wrapped(end.high));
+            let round = if low <= high { nicest(low, high, size).0 } else { exact };
+            // The other way round: a round length, and the phase that goes with it.
+            for run in [exact, round] {
+                if run >= 4096 && run < period {
+                    all.push(Rule::comb(phase.at, run, period, size));
+                }
+            }
+            let widest = wrapped(end.at + phase.at.saturating_sub(phase.low));
+            let narrowest = wrapped(end.at.saturating_sub(phase.high.saturating_sub(phase.at)));
+            if narrowest <= widest {
+                let run = nicest(narrowest, widest, size).0;
+                let start = (end.at + period - run % period) % period;
+                if run >= 4096 && run < period {
+                    all.push(Rule::comb(start, run, period, size));
+                }
             }
         }
     }
+    all.sort_by_key(|r| (r.start, r.run));
+    all.dedup();
     all
+}
+
+/// Moves both edges of the comb to where most of the edges that it explains are likeliest: one
+/// edge leaves a few bytes open, many together do not.
+fn settled(edges: &Edges, rule: &Rule) -> Rule {
+    let shift = |all: &[Edge], at: &dyn Fn(std::ops::Range<u64>) -> u64| -> i64 {
+        let mut votes: HashMap<i64, u32> = HashMap::new();
+        for run in (0..rule.comb_runs().min(FIRST_RUNS)).filter_map(|nth| rule.comb_run(nth)) {
+            let place = at(run);
+            if place > 0
+                && let Some(edge) = score::near(all, place)
+                && edge.at.abs_diff(place) <= 64
+            {
+                *votes.entry(edge.at.cast_signed() - place.cast_signed()).or_default() += 1;
+            }
+        }
+        let here = votes.get(&0).copied().unwrap_or(0);
+        let best =
+            votes.into_iter().max_by_key(|&(by, votes)| (votes, std::cmp::Reverse(by.abs())));
+        best.filter(|&(_, votes)| votes > here + 2).map_or(0, |(by, _)| by)
+    };
+    let first = shift(&edges.starts, &|run| run.start);
+    let last = shift(&edges.ends, &|run| run.end);
+    let mut moved = *rule;
+    if let Some(start) = rule.start.checked_add_signed(first) {
+        moved.start = start;
+        moved.run = rule.run.saturating_add_signed(last - first);
+    }
+    if moved.run >= 4096 && moved.run < moved.period { moved } else { *rule }
 }
 
 /// Cuts the comb to the stretch that the disk bears out, and scores it.
@@ -190,8 +259,8 @@ fn weigh(
     let (from, to, sum) = best;
     let stretch = all.get(from..=to)?;
     rule.confirmed = stretch.iter().filter(|g| g.confirmed).count() as u64;
-    let borne = stretch.iter().filter(|g| g.possible > 0).count();
-    if borne < 2 {
+    let borne = stretch.iter().filter(|g| g.possible > 0).count() as u64;
+    if borne < 2 || rule.confirmed < 2 || rule.confirmed * 6 < borne {
         return None;
     }
     let next = all.get(to + 1);
@@ -229,7 +298,13 @@ fn weigh_as_it_is(survey: &Survey, edges: &Edges, mut rule: Rule) -> Option<Rule
     });
     let sum: f64 = all.iter().chain(&head).map(|g| g.nats).sum();
     rule.confirmed = all.iter().filter(|g| g.confirmed).count() as u64;
+    if rule.confirmed == 0 {
+        return None;
+    }
     rule.score = sum - LIBRARY_COST;
+    if rule.tail_start < survey.size_bytes {
+        rule.score -= STRETCH_COST / 2.0;
+    }
     Some(rule)
 }
 

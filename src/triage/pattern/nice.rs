@@ -13,13 +13,15 @@ pub fn nicest(low: u64, high: u64, size: u64) -> (u64, f64) {
     if let Some(part) = fraction(low, high, size) {
         return (part, 6.0);
     }
-    for unit in UNITS {
-        let value = low.next_multiple_of(unit);
-        if value <= high {
-            return (value, cost_of(value, unit));
-        }
+    let by_unit = UNITS
+        .iter()
+        .map(|unit| (low.next_multiple_of(*unit), *unit))
+        .find(|(value, _)| *value <= high)
+        .map_or((low, cost_of(low, 1)), |(value, unit)| (value, cost_of(value, unit)));
+    match thousandth(low, high, size) {
+        Some(part) if by_unit.1 > 11.0 => (part, 11.0),
+        _ => by_unit,
     }
-    (low, cost_of(low, 1))
 }
 
 /// What choosing exactly `value` costs.
@@ -43,6 +45,26 @@ fn fraction(low: u64, high: u64, size: u64) -> Option<u64> {
         .find(|&value| within(value))
 }
 
+/// Thousandths of the disk's size.
+fn thousandth(low: u64, high: u64, size: u64) -> Option<u64> {
+    let unit = size / 1000;
+    let value = low.checked_next_multiple_of(unit.max(1))?;
+    (unit > 4096 && value <= high).then_some(value)
+}
+
+/// The smallest very round number in `low..=high`: whole binary or decimal megabytes, or a
+/// hundredth or part of the size.
+#[must_use]
+pub fn first_very_round(low: u64, high: u64, size: u64) -> Option<u64> {
+    [1 << 20, 1_000_000]
+        .iter()
+        .map(|unit| low.next_multiple_of(*unit))
+        .chain((1..=99).map(|p| size / 100 * p))
+        .chain((2..=16).map(|k| size / k))
+        .filter(|value| (low..=high).contains(value))
+        .min()
+}
+
 /// Whether a locker would choose this number.
 #[must_use]
 pub fn is_round(at: u64, size: u64) -> bool {
@@ -50,6 +72,7 @@ pub fn is_round(at: u64, size: u64) -> bool {
         || at.is_multiple_of(100_000)
         || at.is_multiple_of(65_535)
         || fraction(at, at, size).is_some()
+        || thousandth(at, at, size).is_some()
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ impl Edges {
 }
 
 /// The edge of `all` next to `at`, within a block.
-fn near(all: &[Edge], at: u64) -> Option<Edge> {
+pub(super) fn near(all: &[Edge], at: u64) -> Option<Edge> {
     let from = all.partition_point(|e| e.at.saturating_add(BLOCK) < at);
     all.get(from..)?
         .iter()
@@ -125,7 +125,6 @@ pub(super) fn gain(survey: &Survey, edges: &Edges, run: &Range<u64>, next: u64) 
     if made.possible == 0 {
         return made;
     }
-    made.nats = ((random / BLOCK) as f64 * BLOCK_NATS).min(MOST_BLOCK_NATS);
     for (all, at) in [(&edges.starts, run.start), (&edges.ends, run.end)] {
         // Both ends of the disk are edges by nature and prove nothing.
         if at > 0 && at < survey.size_bytes {
@@ -134,6 +133,8 @@ pub(super) fn gain(survey: &Survey, edges: &Edges, run: &Range<u64>, next: u64) 
             made.confirmed |= seen;
         }
     }
+    // Random-like blocks speak for the rule where those of the gap are not, and against it
+    // where they are; a region that is random-like throughout says nothing.
     let gap = run.end.next_multiple_of(BLOCK)..next / BLOCK * BLOCK;
     if gap.start < gap.end {
         let stray: u64 = survey
@@ -142,6 +143,8 @@ pub(super) fn gain(survey: &Survey, edges: &Edges, run: &Range<u64>, next: u64) 
             .filter(|p| p.tone == Tone::Random)
             .map(|p| p.end.min(gap.end) - p.start.max(gap.start))
             .sum();
+        let clear = 1.0 - stray as f64 / (gap.end - gap.start) as f64;
+        made.nats += clear * ((random / BLOCK) as f64 * BLOCK_NATS).min(MOST_BLOCK_NATS);
         made.nats -= ((stray / BLOCK) as f64 * BLOCK_NATS).min(MOST_BLOCK_NATS);
     }
     made

@@ -39,7 +39,9 @@ pub(super) fn zstd(cursor: &mut Cursor<'_>) -> Option<Walk> {
     let to = if whole { good } else { good.saturating_sub(1 << 17) };
     Some(Walk {
         walked_to: to,
-        what: "zstd frame, the lengths of its blocks lead from one to the next".to_owned(),
+        name: Some(
+            "a zstd frame whose blocks lead from one to the next; its content is not tested",
+        ),
         ..Walk::default()
     })
 }
@@ -77,7 +79,9 @@ pub(super) fn xz(cursor: &mut Cursor<'_>) -> Option<Walk> {
     let to = if whole { good } else { good.saturating_sub(1 << 17) };
     Some(Walk {
         walked_to: to,
-        what: "xz stream, the lengths of its LZMA2 chunks lead from one to the next".to_owned(),
+        name: Some(
+            "an xz stream whose chunks lead from one to the next; its content is not tested",
+        ),
         ..Walk::default()
     })
 }

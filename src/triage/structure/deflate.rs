@@ -101,7 +101,7 @@ pub(super) fn zip(cursor: &mut Cursor<'_>) -> Option<Walk> {
     if flags & 1 != 0 {
         cursor.skip(u64::from(packed))?;
         return Some(Walk {
-            owner: Some("an encrypted entry of a ZIP file"),
+            name: Some("an entry of a ZIP file that its owner encrypted"),
             walked_to: cursor.at(),
             ..Walk::default()
         });

@@ -9,7 +9,7 @@ const LONGEST_CHUNK: u32 = 1 << 28;
 /// So many bytes of ciphertext hold an impossible 0xFF pair with near certainty.
 const STUFFED_BYTES: u64 = 8192;
 /// Inside one unit longer than this nothing would show a run of ciphertext.
-const LONGEST_UNIT: u32 = 1 << 18;
+const LONGEST_UNIT: u32 = 1 << 14;
 
 /// A PNG file, chunk by chunk.
 pub(super) fn png(cursor: &mut Cursor<'_>) -> Option<Walk> {
@@ -109,7 +109,7 @@ fn stuffed(cursor: &mut Cursor<'_>) -> bool {
 
 /// An MP4 or MOV file's boxes; `mdat` by the lengths of its video units.
 pub(super) fn mp4(cursor: &mut Cursor<'_>) -> Option<Walk> {
-    let mut walked = None;
+    let mut walked: Option<Walk> = None;
     for _ in 0..64 {
         let Some([a, b, c, d, kind @ ..]) = cursor.peek::<8>() else { break };
         let mut length = u64::from(u32::from_be_bytes([a, b, c, d]));
@@ -127,9 +127,27 @@ pub(super) fn mp4(cursor: &mut Cursor<'_>) -> Option<Walk> {
         }
         if kind == *b"mdat" {
             let end = cursor.at().checked_add(length)?;
+            let start = cursor.at();
             cursor.skip(head)?;
-            if !units(cursor, end) {
-                break;
+            match units(cursor, end) {
+                Some(true) => {}
+                Some(false) => {
+                    walked = Some(Walk {
+                        walked_to: end,
+                        name: Some("MP4 media in long units; its content is not tested"),
+                        ..Walk::default()
+                    });
+                    continue;
+                }
+                None => {
+                    // The unit that leads nowhere may be where damage begins.
+                    let to = cursor.at().saturating_sub(2 * u64::from(LONGEST_UNIT));
+                    return (to > start).then(|| Walk {
+                        walked_to: to,
+                        what: "MP4 media, the lengths of its units lead on so far".to_owned(),
+                        ..Walk::default()
+                    });
+                }
             }
             walked = Some(Walk {
                 walked_to: end,
@@ -143,18 +161,23 @@ pub(super) fn mp4(cursor: &mut Cursor<'_>) -> Option<Walk> {
     walked
 }
 
-/// Follows four-byte lengths, each before a unit of H.264 or H.265, to `end`.
-fn units(cursor: &mut Cursor<'_>, end: u64) -> bool {
+/// Follows four-byte lengths, each before a unit of H.264 or H.265, to `end`: whether all units
+/// are short, `None` where they lead nowhere.
+fn units(cursor: &mut Cursor<'_>, end: u64) -> Option<bool> {
+    let mut short = true;
     while cursor.at() < end {
-        let Some([a, b, c, d, kind]) = cursor.peek::<5>() else { return false };
+        let [a, b, c, d, kind] = cursor.peek::<5>()?;
         let length = u32::from_be_bytes([a, b, c, d]);
         // The top bit of a unit is always zero.
-        if length == 0 || length > LONGEST_UNIT || kind & 0x80 != 0 {
-            return false;
+        if length == 0 || length > LONGEST_CHUNK || kind & 0x80 != 0 {
+            return None;
         }
-        if cursor.skip(4 + u64::from(length)).is_none() || cursor.at() > end {
-            return false;
+        short &= length <= LONGEST_UNIT;
+        let to = cursor.at() + 4 + u64::from(length);
+        if to > end {
+            return None;
         }
+        cursor.skip(4 + u64::from(length))?;
     }
-    true
+    Some(short)
 }

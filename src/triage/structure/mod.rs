@@ -25,22 +25,23 @@ struct Walk {
     walked_to: u64,
     /// What it is, for evidence.
     what: String,
-    /// Whose encryption it is, where it is a legitimate one.
-    owner: Option<&'static str>,
+    /// What it is, where following it says nothing about its content.
+    name: Option<&'static str>,
 }
 
 impl Walk {
     fn proven(to: u64, what: &str) -> Self {
-        Self { proven_to: to, walked_to: to, what: what.to_owned(), owner: None }
+        Self { proven_to: to, walked_to: to, what: what.to_owned(), name: None }
     }
 }
 
 /// How strong an explanation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strength {
-    /// Encrypted by its owner: says what it is, not whether it is whole.
-    Owner,
-    /// Stated lengths lead on.
+    /// Encrypted by its owner, or packed so that its parts are long: says what it is, not
+    /// whether it is whole.
+    Named,
+    /// Stated lengths lead on, from one short part to the next.
     Walked,
     /// A checksum holds.
     Proven,
@@ -104,11 +105,11 @@ fn keep(found: &mut Vec<Explained>, start: u64, walk: &Walk) {
         }
     };
     put(start..walk.proven_to, Strength::Proven);
-    match walk.owner {
-        Some(owner) => found.push(Explained {
+    match walk.name {
+        Some(name) => found.push(Explained {
             range: start..walk.walked_to,
-            strength: Strength::Owner,
-            what: owner.to_owned(),
+            strength: Strength::Named,
+            what: name.to_owned(),
         }),
         None => put(start.max(walk.proven_to)..walk.walked_to, Strength::Walked),
     }

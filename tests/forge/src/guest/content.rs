@@ -61,8 +61,7 @@ pub fn files(scale: usize, scratch: &Path) -> io::Result<Vec<File>> {
 }
 
 /// Words of a small language, each line a time stamp and a few of them.
-#[must_use]
-pub fn text(rng: &mut Rng, length: usize) -> Vec<u8> {
+fn text(rng: &mut Rng, length: usize) -> Vec<u8> {
     const WORDS: [&str; 24] = [
         "the", "disk", "of", "machine", "was", "started", "at", "night", "error", "user", "login",
         "from", "backup", "and", "mail", "server", "closed", "with", "status", "file", "not",
