@@ -75,7 +75,8 @@ impl DiskMap {
             }
             made.defects += batch.defects.len() as u64;
         }
-        made.finish(files)
+        let made = made.finish();
+        Self { files, ..made }
     }
 
     /// Bytes in `state`; the small runs of a lattice count as encrypted.
@@ -334,7 +335,8 @@ impl<'a> Overlay<'a> {
         encrypted.unwrap_or((State::Damaged, self.broken_grain))
     }
 
-    fn finish(mut self, files: Vec<FileMap>) -> DiskMap {
+    fn finish(mut self) -> DiskMap {
+        let files = self.files;
         let size = self.disk.capacity_bytes();
         if self.at < size {
             let what = "the chain's tables could not be followed further";
@@ -363,7 +365,7 @@ impl<'a> Overlay<'a> {
             runs: self.runs,
             evidence: self.evidence,
             findings: self.findings,
-            files,
+            files: Vec::new(),
         }
     }
 }
@@ -377,7 +379,7 @@ fn over<'m>(map: &'m DamageMap, range: &Range<u64>) -> impl Iterator<Item = &'m 
 
 /// The same lattice, seen from virtual addresses.
 fn moved(lattice: Lattice, from: u64, to: u64) -> Lattice {
-    let phase = (lattice.origin % lattice.period + lattice.period - from % lattice.period)
-        % lattice.period;
+    let phase =
+        (lattice.origin % lattice.period + lattice.period - from % lattice.period) % lattice.period;
     Lattice { origin: to + phase, ..lattice }
 }

@@ -6,10 +6,10 @@ pub mod csv;
 pub mod html;
 pub mod inspect;
 pub mod json;
-pub mod map;
 mod judge;
 #[cfg(test)]
 mod made;
+pub mod map;
 pub mod plain;
 pub mod record;
 pub mod salvage;

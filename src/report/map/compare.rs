@@ -12,7 +12,7 @@ use crate::report::{
 };
 
 /// What `schema` says in a comparison.
-pub const COMPARE_SCHEMA: &str = "vmglean.map-compare/1";
+pub(super) const COMPARE_SCHEMA: &str = "vmglean.map-compare/1";
 
 /// Two maps laid beside each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

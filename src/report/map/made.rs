@@ -66,6 +66,7 @@ pub fn record(disk: RecordPath, map: &DiskMap, files: Vec<RecordPath>) -> MapRec
         summary,
         pattern: pattern(map, &summary),
         files,
+        hashes: Vec::new(),
         runs,
         evidence,
         findings: map.findings.clone(),

@@ -23,7 +23,10 @@ fn status(state: MapState) -> char {
 /// As the write says.
 pub fn write_mapfile(out: &mut dyn Write, record: &MapRecord) -> io::Result<()> {
     writeln!(out, "# Mapfile. Created by vmglean {}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "# + intact, zero or absent  ? undetermined  - encrypted  * unreadable  / damaged")?;
+    writeln!(
+        out,
+        "# + intact, zero or absent  ? undetermined  - encrypted  * unreadable  / damaged"
+    )?;
     writeln!(out, "# current_pos  current_status  current_pass")?;
     writeln!(out, "0x00000000     +               1")?;
     writeln!(out, "#      pos        size  status")?;

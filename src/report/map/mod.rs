@@ -1,12 +1,14 @@
 //! Damage maps for people and for other tools.
 
 mod compare;
+mod hashes;
 mod made;
 mod mapfile;
 mod picture;
 mod text;
 
 pub use compare::{CompareRecord, compare, write_compare};
+pub use hashes::write_hash_list;
 pub use made::record;
 pub use mapfile::write_mapfile;
 pub use picture::{write_png, write_svg};

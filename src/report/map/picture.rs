@@ -174,5 +174,8 @@ pub fn write_svg(out: &mut dyn Write, record: &MapRecord) -> io::Result<()> {
 }
 
 fn escaped(text: &str) -> String {
-    crate::report::plain::plain(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    crate::report::plain::plain(text)
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }

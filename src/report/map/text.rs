@@ -64,7 +64,8 @@ pub fn write_map(
     writeln!(out, "{}", bar(record, columns))?;
     let end = units::bytes(record.size_bytes);
     writeln!(out, "{}", painted(DIM, &format!("0{}", right(&end, columns - 1))))?;
-    let legend = "█ encrypted  ! unreadable or damaged  ? undetermined  ░ intact  · zero  (blank) absent";
+    let legend =
+        "█ encrypted  ! unreadable or damaged  ? undetermined  ░ intact  · zero  (blank) absent";
     writeln!(out, "{}", painted(DIM, legend))?;
     writeln!(out)?;
     summary(out, record)?;

@@ -28,6 +28,9 @@ pub struct MapRecord {
     /// The files that hold the disk's bytes, leaf first; `runs` point into it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<RecordPath>,
+    /// Hashes of those files, where asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hashes: Vec<HashRecord>,
     /// The whole disk in order, without gap or overlap.
     pub runs: Vec<MapRun>,
     /// What the runs point to.
@@ -38,6 +41,31 @@ pub struct MapRecord {
     /// Time, version and arguments; left out with `--reproducible`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunInfo>,
+}
+
+/// Hashes of one file, in lower-case hex.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HashRecord {
+    /// Index into the record's `files`.
+    pub file: usize,
+    /// The file's absolute path.
+    pub path: RecordPath,
+    /// Its length.
+    pub size_bytes: u64,
+    /// Whether all of it could be read; what could not counts as zeros.
+    pub is_whole: bool,
+    /// MD5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub md5: Option<String>,
+    /// SHA-1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha1: Option<String>,
+    /// SHA-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// BLAKE3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blake3: Option<String>,
 }
 
 /// Bytes appended to a file by an encryptor.

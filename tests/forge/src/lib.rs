@@ -4,11 +4,8 @@
 
 pub mod corpus;
 pub mod damage;
-<<<<<<< HEAD
 pub mod estate;
-=======
 pub mod guest;
->>>>>>> 27d3ecd (Guest disks with real files, and the map measured against the truth of every attack)
 pub mod scale;
 pub mod vm;
 pub mod vmdk;
