@@ -24,7 +24,7 @@ pub fn facts(
         facts.attacked = Some(format!("named after {first}"));
     }
     let Some(reading) = footer else { return facts };
-    if reading.layers.is_empty() {
+    if reading.appended_bytes() == 0 {
         return facts;
     }
     facts.original_bytes = Some(reading.original_size_bytes);
@@ -32,6 +32,8 @@ pub fn facts(
     facts.attacked.get_or_insert_with(|| {
         if reading.is_proven() {
             "a locker's footer at its end".to_owned()
+        } else if reading.layers.is_empty() {
+            "bytes behind its last whole sector".to_owned()
         } else {
             "random bytes of a known footer's length behind its last sector".to_owned()
         }

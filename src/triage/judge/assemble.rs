@@ -14,7 +14,7 @@ use crate::{
     finding::{Evidence, EvidenceKind, Finding, Weight},
     source::Source,
     triage::{
-        lanes,
+        lanes, leaks,
         pattern::{Rule, RuleKind},
         quick,
         structure::{self, Explained, Strength},
@@ -73,6 +73,10 @@ pub fn judge(
     if let Some(found) = &lattice {
         runs = placed::with_lattice(runs, found, &mut reasons, original);
     }
+    if let Some(found) = &lattice {
+        findings.extend(leaks::same_bytes(found, &facts.path));
+    }
+    findings.extend(leaks::key_stream_period(source, survey, &facts.path));
     if let Some(found) = ecb::find(source, survey, original) {
         runs = overlay(runs, ecb_runs(survey, &found, facts, &mut reasons));
         findings.push(ecb_finding(&found, facts));
@@ -220,7 +224,9 @@ fn ecb_runs(survey: &Survey, found: &Ecb, facts: &Facts, reasons: &mut Reasons) 
         found.blocks
     );
     let why = reasons.add(EvidenceKind::Pattern, found.possible.clone(), detail);
-    let whole = facts.attacked.is_some() && found.possible.start == 0;
+    // No empty space anywhere, and the repeated value over much of the disk.
+    let most = (found.seen.end - found.seen.start) * 4 >= survey.size_bytes;
+    let whole = found.possible.start == 0 && (most || facts.attacked.is_some());
     survey
         .over(&found.possible)
         .iter()

@@ -39,7 +39,9 @@ pub(super) fn find(source: &dyn ReadAt, survey: &Survey, size: u64) -> Option<Ec
     let mut distinct: Vec<u8> = value.to_vec();
     distinct.sort_unstable();
     distinct.dedup();
-    if places.len() < FEWEST || distinct.len() < DISTINCT {
+    // A fill pattern of letters is no ciphertext.
+    let high = value.iter().filter(|b| **b >= 0x80).count();
+    if places.len() < FEWEST || distinct.len() < DISTINCT || high < 3 {
         return None;
     }
     let seen = *places.first()?..*places.last()? + 4096;

@@ -39,6 +39,12 @@ pub(super) fn rule_runs(
     let mut out = Vec::new();
     for range in rule.ranges(0..size, size) {
         let from = out.len();
+        // The comb's last tooth, cut by the disk's end to less than a block: whether the program
+        // still set it, nothing tells.
+        if range.end == size && range.end - range.start < BLOCK && range.start > 0 {
+            out.push(Run::new(range.clone(), State::Undetermined, inward));
+            continue;
+        }
         borne(survey, &range, why, &mut out);
         let is_head = rule.head_end > rule.head_start && range.end == rule.head_end;
         let is_broken_off =
@@ -158,9 +164,21 @@ pub(super) fn with_lattice(
         found.possible.clone(),
         "between the last sight of the lattice and the first empty space without it",
     );
+    let before = reasons.add(
+        EvidenceKind::Pattern,
+        0..lattice.origin % lattice.period,
+        "before the first run of the lattice; whether a head was encrypted, nothing tells",
+    );
+    let first = if found.possible.start == 0 { lattice.origin % lattice.period } else { 0 };
     let mut out = Vec::with_capacity(runs.len());
-    let cuts =
-        [found.possible.start, found.sure.start, found.sure.end, found.possible.end.min(size)];
+    let mut cuts = [
+        first,
+        found.possible.start,
+        found.sure.start,
+        found.sure.end,
+        found.possible.end.min(size),
+    ];
+    cuts.sort_unstable();
     for run in runs {
         let mut at = run.start;
         for cut in cuts.into_iter().chain([run.end]) {
@@ -173,7 +191,12 @@ pub(super) fn with_lattice(
             part.start_doubt = if at == run.start { run.start_doubt } else { 0 };
             part.end_doubt = if end == run.end { run.end_doubt } else { 0 };
             let open = matches!(part.state, State::Intact | State::Undetermined);
-            if middle.start >= found.sure.start && middle.end <= found.sure.end {
+            if middle.end <= first {
+                if open || matches!(part.state, State::Zero) {
+                    part.state = State::Undetermined;
+                    part.evidence = before;
+                }
+            } else if middle.start >= found.sure.start && middle.end <= found.sure.end {
                 if open {
                     part.lattice = Some(lattice);
                     part.evidence = why;

@@ -54,10 +54,11 @@ pub(super) fn find(
     // Play: the last block of the file besides every n-th.
     if let Some(tail) = segments.last().filter(|s| s.end >= size)
         && rule.tail_start >= size
-        && !rule.ranges(size - 1..size, size).any(|r| r.start <= tail.start + BLOCK)
+        && rule.run > 0
+        && rule.ranges(tail.start.saturating_sub(BLOCK)..size, size).next().is_none()
     {
         let start = size.saturating_sub(rule.run);
-        if tail.first.is_some_and(|e| e.allows(start)) || tail.start <= start {
+        if tail.first.is_some_and(|e| e.allows(start)) || tail.start.abs_diff(start) <= BLOCK {
             rule.tail_start = start;
         }
     }

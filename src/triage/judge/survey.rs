@@ -85,6 +85,10 @@ const SPAN_HIGH: u32 = 335 * 16;
 const OPEN_BLOCKS: usize = 65_536;
 /// Most islands kept; a lattice shows in far fewer.
 const MOST_ISLANDS: usize = 400_000;
+/// Most places of repeated blocks kept.
+const MOST_REPEATED: usize = 256;
+/// How far back a repeated block is looked for, in blocks.
+const REPEAT_REACH: usize = 16;
 /// Most mixed blocks kept.
 const MOST_MIXED: usize = 65_536;
 
@@ -102,6 +106,11 @@ pub struct Survey {
     /// Blocks that hold zeros and else rich bytes, as a lattice leaves in empty space; thinned
     /// out where there are too many.
     pub mixed: Vec<u64>,
+    /// Random-like blocks that measure exactly as one a few blocks before: how many, and where
+    /// the first are. A key stream that repeats makes them of empty space.
+    pub repeated_blocks: u64,
+    /// See `repeated_blocks`.
+    pub repeated: Vec<u64>,
     mixed_stride: u64,
     mixed_seen: u64,
     open: Vec<Open>,
@@ -118,6 +127,7 @@ struct Open {
     strict: bool,
     summed_high: bool,
     compressed: bool,
+    repeated: bool,
 }
 
 impl Survey {
@@ -183,17 +193,24 @@ impl Survey {
             let place = u16::try_from(index).unwrap_or(u16::MAX);
             while runs.next_if(|run| run.first_block + run.blocks <= place).is_some() {}
             let summed_high = runs.peek().is_some_and(|run| is_summed_high(run, place));
+            let repeated = is_repeated(window, index);
+            if repeated {
+                self.repeated_blocks += 1;
+                if self.repeated.len() < MOST_REPEATED {
+                    self.repeated.push(window.block_offset(index));
+                }
+            }
             let span = compressed.get(index / BLOCKS_PER_SPAN).copied().unwrap_or_default();
             self.block(
                 *record,
                 window.block_bytes(index) as u64,
-                (summed_high, span),
+                Summed { high: summed_high, compressed: span, repeated },
                 window.block_offset(index),
             );
         }
     }
 
-    fn block(&mut self, record: BlockRecord, bytes: u64, summed: (bool, bool), at: u64) {
+    fn block(&mut self, record: BlockRecord, bytes: u64, summed: Summed, at: u64) {
         let tone = match record.class() {
             BlockClass::Absent => Tone::Absent,
             BlockClass::Zero => Tone::Zero,
@@ -212,8 +229,9 @@ impl Survey {
                         chi,
                         bytes: u32::try_from(bytes).unwrap_or(0),
                         strict: record.is_random_like(),
-                        summed_high: summed.0,
-                        compressed: summed.1,
+                        summed_high: summed.high,
+                        compressed: summed.compressed,
+                        repeated: summed.repeated,
                     };
                     self.push_open(open);
                     return;
@@ -239,6 +257,7 @@ impl Survey {
                 strict: false,
                 summed_high: false,
                 compressed: false,
+                repeated: false,
             });
         } else {
             self.uniform(tone, bytes);
@@ -269,6 +288,8 @@ impl Survey {
             islands: self.islands.clone(),
             mixed: self.mixed.clone(),
             sixteenfold: self.sixteenfold.clone(),
+            repeated: self.repeated.clone(),
+            repeated_blocks: self.repeated_blocks,
             size_bytes: self.size_bytes,
             ..Self::new()
         };
@@ -356,13 +377,38 @@ impl Survey {
     }
 }
 
+/// What sums over several blocks say of one.
+#[derive(Clone, Copy, Default)]
+struct Summed {
+    high: bool,
+    compressed: bool,
+    repeated: bool,
+}
+
+/// Whether a random-like block has the very numbers of one shortly before it: once in thousands
+/// by chance.
+fn is_repeated(window: &WindowRecord, index: usize) -> bool {
+    let Some(block) = window.blocks.get(index).filter(|b| b.is_random_like()) else {
+        return false;
+    };
+    let before = index.saturating_sub(REPEAT_REACH)..index;
+    window.blocks.get(before).is_some_and(|before| before.contains(block))
+}
+
 /// Spans whose summed counts, and those of both neighbours, ciphertext could not have: an edge
 /// of ciphertext lies at least a span away.
 fn compressed_spans(window: &WindowRecord) -> Vec<bool> {
     let high: Vec<bool> = window
         .spans
         .iter()
-        .map(|span| span.random_blocks >= 8 && span.chi_square.sixteenths() > SPAN_HIGH)
+        .enumerate()
+        .map(|(at, span)| {
+            let first = at * BLOCKS_PER_SPAN;
+            // A repeated key stream sums up as no sound one would, yet it is ciphertext.
+            let repeated =
+                (first..first + BLOCKS_PER_SPAN).filter(|b| is_repeated(window, *b)).count();
+            span.random_blocks >= 8 && span.chi_square.sixteenths() > SPAN_HIGH && repeated < 2
+        })
         .collect();
     (0..high.len())
         .map(|at| {
@@ -431,10 +477,16 @@ fn tones(open: &[Open]) -> Vec<Tone> {
         }
     }
     let short = open.len() < WINDOW_BLOCKS;
+    let near_repeated = |at: usize| {
+        let near = at.saturating_sub(WINDOW_BLOCKS)..(at + WINDOW_BLOCKS).min(open.len());
+        open.get(near).is_some_and(|n| n.iter().filter(|b| b.repeated).count() >= 2)
+    };
     random
         .iter()
         .zip(open)
-        .map(|(&random, block)| match (random, block.summed_high) {
+        .enumerate()
+        .map(|(at, (&random, block))| match (random, block.summed_high) {
+            _ if near_repeated(at) => Tone::Random,
             _ if block.compressed => Tone::Packed,
             (true, false) => Tone::Random,
             (true, true) => Tone::Doubtful,

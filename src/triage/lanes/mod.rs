@@ -53,7 +53,8 @@ pub fn find(source: &dyn ReadAt, survey: &Survey, size: u64) -> Option<FoundLatt
     let mut best: Option<FoundLattice> = None;
     for period in periods(&islands) {
         if let Some(found) = at_period(source, survey, &islands, period, size)
-            && best.as_ref().is_none_or(|b| found.islands > b.islands)
+            // A part of the period explains as much; only one that explains more is better.
+            && best.as_ref().is_none_or(|b| found.islands * 10 > b.islands * 11)
         {
             best = Some(found);
         }

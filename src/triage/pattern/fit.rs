@@ -34,10 +34,12 @@ const RESIDUES_TRIED: usize = 4;
 const WIDEST_VOTER: u64 = 256;
 /// A rule must beat "no rule" by this.
 const ACCEPT: f64 = 15.0;
+/// A rule of the library by this.
+const ACCEPT_KNOWN: f64 = 9.0;
 /// Where a rule begins or stops without need costs so much.
 const STRETCH_COST: f64 = 9.0;
 /// A rule of the library costs so much: one of some hundreds.
-const LIBRARY_COST: f64 = 7.0;
+const LIBRARY_COST: f64 = 5.0;
 /// Most predicted runs weighed one by one.
 const MOST_RUNS: u64 = 1_000_000;
 /// Runs weighed at first, to see which rules are worth all.
@@ -75,7 +77,11 @@ pub fn fit(survey: &Survey, seen: &[SeenRun], library: &[Rule], size: u64) -> Op
             consider(&mut best, weigh_as_it_is(survey, &edges, *rule));
         }
     }
-    best.filter(|rule| rule.score > ACCEPT)
+    // A rule of the library has nothing that could be bent to fit.
+    best.filter(|rule| {
+        let known = library.iter().any(|l| (l.run, l.period) == (rule.run, rule.period));
+        rule.score > if known { ACCEPT_KNOWN } else { ACCEPT }
+    })
 }
 
 fn consider(best: &mut Option<Rule>, rule: Option<Rule>) {

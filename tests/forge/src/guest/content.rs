@@ -35,7 +35,11 @@ pub fn files(scale: usize, scratch: &Path) -> io::Result<Vec<File>> {
     let sources = [text.as_slice(), &program].concat();
     let raw = scratch.join("raw.bin");
     fs::write(&raw, &sources)?;
+    let half = scratch.join("half.bin");
+    fs::write(&half, &sources[..sources.len() * 2 / 5])?;
     let pack = |name: &str, arguments: &[&str]| tool(name, arguments, Some(&raw));
+    // Rarer on real disks than ZIP and gzip.
+    let rare = |name: &str, arguments: &[&str]| tool(name, arguments, Some(&half));
     let excused = |name: &str, bytes| File { is_excused: true, ..file(name, bytes) };
     let seven = scratch.join("made.7z");
     let zip = scratch.join("made.zip");
@@ -49,8 +53,8 @@ pub fn files(scale: usize, scratch: &Path) -> io::Result<Vec<File>> {
         file("table.dat", table(&mut rng, 1 << 20)),
         file("backup.tar.gz", gzip(&sources)?),
         file("package.zip", fs::read(&zip)?),
-        file("layer.zst", pack("zstd", &["-q", "-3", "-c"])?),
-        file("old.bz2", pack("bzip2", &["-c"])?),
+        file("layer.zst", rare("zstd", &["-q", "-3", "-c"])?),
+        file("old.bz2", rare("bzip2", &["-c"])?),
         excused("kernel.xz", pack("xz", &["-1", "-c"])?),
         excused("share.7z", fs::read(&seven)?),
         file("photo.jpg", jpeg(&mut rng, 700_000)),
