@@ -302,6 +302,7 @@ impl Job<'_> {
                 lanes: false,
             },
             judge: JudgeOptions { strict: self.args.strict },
+            is_disk: !self.args.file || name.to_ascii_lowercase().contains("vmdk"),
             footer: FooterQuestion {
                 whole_sectors: name.to_ascii_lowercase().contains("vmdk"),
                 expected_bytes: if self.args.file { None } else { flat_length(disk, number) },

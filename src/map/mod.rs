@@ -27,6 +27,8 @@ pub struct MapOptions {
     pub judge: JudgeOptions,
     /// What is known of the disk's end.
     pub footer: FooterQuestion,
+    /// Whether it is a whole disk, not any file.
+    pub is_disk: bool,
 }
 
 /// A mapped disk.
@@ -65,7 +67,8 @@ pub fn map_source(
         None => run_pass(source, &options.pass, &mut sink, cancel)?,
     };
     survey.finish();
-    let facts = facts(footer.as_ref(), &options.footer, families, source.len_bytes());
+    let mut facts = facts(footer.as_ref(), &options.footer, families, source.len_bytes());
+    facts.is_disk = options.is_disk;
     let map = judge(source, &survey, &facts, options.judge);
     Ok(Mapped { map, pass, footer })
 }

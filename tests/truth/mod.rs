@@ -76,6 +76,7 @@ impl Bench {
     fn map(&self, data: &Vec<u8>) -> Mapped {
         let options = MapOptions {
             pass: PassOptions { jobs: NonZeroUsize::new(2).unwrap(), ..PassOptions::default() },
+            is_disk: true,
             footer: FooterQuestion { whole_sectors: true, ..FooterQuestion::default() },
             ..MapOptions::default()
         };

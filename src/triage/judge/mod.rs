@@ -37,6 +37,9 @@ pub struct Facts {
     pub footer: Vec<Evidence>,
     /// Rules of known families over this size.
     pub library: Vec<Rule>,
+    /// Whether it is a whole disk, which does not begin with random-like bytes by nature; any
+    /// other file may.
+    pub is_disk: bool,
 }
 
 /// How to judge.

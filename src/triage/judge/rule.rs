@@ -37,7 +37,8 @@ pub(super) fn find(
     let comb = pattern::fit(survey, &seen, &facts.library, size);
     let head = segments.first().filter(|s| s.start == 0 && s.end >= HEAD_BYTES.min(size));
     let Some(mut rule) = comb else {
-        let head = head.filter(|head| size > head.end || facts.attacked.is_some())?;
+        let head =
+            head.filter(|head| facts.is_disk && size > head.end || facts.attacked.is_some())?;
         return Some(Rule {
             kind: if head.end >= size { RuleKind::Whole } else { RuleKind::Head },
             head_end: end_of(head, size),
