@@ -75,7 +75,13 @@ impl DiskMap {
             }
             made.defects += batch.defects.len() as u64;
         }
-        let made = made.finish();
+        let mut made = made.finish();
+        // A disk that is one plain file may end with what was appended to that.
+        if let [only] = files.as_slice()
+            && only.mapped.map.size_bytes == made.size_bytes
+        {
+            made.original_bytes = only.mapped.map.original_bytes;
+        }
         Self { files, ..made }
     }
 

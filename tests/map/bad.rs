@@ -131,7 +131,7 @@ fn tables_that_point_everywhere_at_one_grain_are_mapped_in_bounded_time() {
     let disk = Disk::new(sectors).write(0, vec![b'a'; 65_536]);
     let spec = SparseSpec { redundant: false, ..SparseSpec::default() };
     let mut forged = vmdk::sparse::write(&disk, &spec);
-    let bytes = forged.to_bytes();
+    let bytes = forged.image.to_bytes();
     // The entry of the first grain, wherever its table lies, repeated over all of the tables.
     let directory = u64::from_le_bytes(bytes[56..64].try_into().unwrap()) * 512;
     let table = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
@@ -139,12 +139,12 @@ fn tables_that_point_everywhere_at_one_grain_are_mapped_in_bounded_time() {
     let grain = table(first as usize);
     let tables = sectors / (512 * 128);
     for nth in 0..tables {
-        forged.put_u32(directory + nth * 4, (first / 512) as u32);
+        forged.image.put_u32(directory + nth * 4, (first / 512) as u32);
     }
     for entry in 0..512 {
-        forged.put_u32(first + entry * 4, grain);
+        forged.image.put_u32(first + entry * 4, grain);
     }
-    forged.write_to(&case.disk("one.vmdk")).unwrap();
+    forged.image.write_to(&case.disk("one.vmdk")).unwrap();
     let (_, record) = case.map(&["ds/one.vmdk"]);
     assert_eq!(record["size_bytes"], 8_u64 << 30);
 }

@@ -53,6 +53,10 @@ pub fn judge(
     let original = facts.original_bytes.unwrap_or(size).min(size);
     let mut reasons = Reasons(facts.footer.clone());
     let mut findings = Vec::new();
+    let period = leaks::key_stream_period(source, survey, &facts.path);
+    // Under a key stream that repeats, sums over several blocks say nothing.
+    let unsummed = period.is_some().then(|| survey.unsummed());
+    let survey = unsummed.as_ref().unwrap_or(survey);
     let owners = quick::owner_encrypted(source, original);
     let explained = structure::explain(source, survey, original);
     let survey = &survey.retoned(&tones(&owners, &explained));
@@ -76,7 +80,7 @@ pub fn judge(
     if let Some(found) = &lattice {
         findings.extend(leaks::same_bytes(found, &facts.path));
     }
-    findings.extend(leaks::key_stream_period(source, survey, &facts.path));
+    findings.extend(period);
     if let Some(found) = ecb::find(source, survey, original) {
         runs = overlay(runs, ecb_runs(survey, &found, facts, &mut reasons));
         findings.push(ecb_finding(&found, facts));

@@ -20,7 +20,7 @@ use crate::{
 /// Block length.
 const BLOCK: u64 = 4096;
 /// Inward of an edge that no rule places, so much may still be compressed plaintext.
-const INNER_DOUBT: u64 = 1 << 20;
+const INNER_DOUBT: u64 = 2 << 20;
 
 /// The rule's ranges where the disk bears them out.
 pub(super) fn rule_runs(
@@ -36,7 +36,13 @@ pub(super) fn rule_runs(
         0..size,
         "end of the damage, placed by no rule: compressed plaintext could begin here",
     );
-    let mut out = Vec::new();
+    let open = reasons.add(
+        EvidenceKind::Pattern,
+        0..size,
+        "at an edge of the rule: other numbers a few bytes off explain what is seen as well",
+    );
+    let slack = Slack::of(rule, segments);
+    let mut out: Vec<Run> = Vec::new();
     for range in rule.ranges(0..size, size) {
         let from = out.len();
         // The comb's last tooth, cut by the disk's end to less than a block: whether the program
@@ -45,13 +51,23 @@ pub(super) fn rule_runs(
             out.push(Run::new(range.clone(), State::Undetermined, inward));
             continue;
         }
-        borne(survey, &range, why, &mut out);
+        let [before, after, inside, beyond] = slack.round(rule, &range, size);
+        let first = out.last().map_or(0, |last| last.end).max(before);
+        out.push(Run::new(first..after.max(first), State::Undetermined, open));
+        borne(survey, &(after.max(first)..inside.max(after.max(first))), why, &mut out);
+        let end = out.last().map_or(inside, |last| last.end.max(inside));
+        out.push(Run::new(end.min(beyond)..beyond, State::Undetermined, open));
+        out.retain(|r| r.start < r.end);
         let is_head = rule.head_end > rule.head_start && range.end == rule.head_end;
         let is_broken_off =
             range.end == rule.stop && range.end < size && !is_comb_end(rule, range.end);
         if out.len() > from && range.end < size && (is_broken_off || is_head) {
             let round = is_head && nice::is_round(range.end, size);
-            loose_end(segments, &range, (inward, round), size, &mut out);
+            // Numbers that no other one near could stand for.
+            let sharp = range.end.is_multiple_of(65_536) || range.end.is_multiple_of(100_000);
+            if !(is_head && sharp && is_seen(segments, range.end)) {
+                loose_end(segments, &range, (inward, round), size, &mut out);
+            }
         }
         if is_head && range.start > 0 {
             loose_start(segments, &range, inward, &mut out, from);
@@ -59,6 +75,64 @@ pub(super) fn rule_runs(
     }
     out.retain(|r| r.start < r.end);
     out
+}
+
+/// How far the comb's edges could lie elsewhere, all of them together: before and after the
+/// starts, before and after the ends.
+struct Slack {
+    starts: (u64, u64),
+    ends: (u64, u64),
+}
+
+impl Slack {
+    fn of(rule: &Rule, segments: &[Segment]) -> Self {
+        let sharp = |at: u64| [4096, 65_535, 100_000].iter().any(|unit| at.is_multiple_of(*unit));
+        let runs = || (0..rule.comb_runs().min(4096)).filter_map(|nth| rule.comb_run(nth));
+        let together = |at: &dyn Fn(&Range<u64>) -> u64, is_start: bool| {
+            let mut most: Option<(u64, u64)> = None;
+            for place in runs().map(|run| at(&run)).filter(|at| *at > 0) {
+                let from = segments.partition_point(|s| s.end + 2 * BLOCK < place);
+                let near = segments.iter().skip(from).take_while(|s| s.start <= place + 2 * BLOCK);
+                let edges = near.filter_map(|s| if is_start { s.first } else { s.last });
+                if let Some(edge) = edges.clone().find(|e| e.allows(place)) {
+                    let (below, above) = most.unwrap_or((u64::MAX, u64::MAX));
+                    most = Some((below.min(place - edge.low), above.min(edge.high - place)));
+                }
+            }
+            most.unwrap_or((OUTER_DOUBT, OUTER_DOUBT))
+        };
+        let none = (0, 0);
+        Self {
+            starts: if sharp(rule.start) { none } else { together(&|run| run.start, true) },
+            ends: if sharp(rule.start) && sharp(rule.run) {
+                none
+            } else {
+                together(&|run| run.end, false)
+            },
+        }
+    }
+
+    /// Where `range` could begin first and last, and where it could end first and last.
+    fn round(&self, rule: &Rule, range: &Range<u64>, size: u64) -> [u64; 4] {
+        let phase = |at: u64| {
+            rule.run > 0 && at >= rule.start && (at - rule.start).is_multiple_of(rule.period.max(1))
+        };
+        let (before, after) = if phase(range.start) { self.starts } else { (0, 0) };
+        let (inside, beyond) =
+            if range.end < size && is_comb_end(rule, range.end) { self.ends } else { (0, 0) };
+        [
+            range.start.saturating_sub(before),
+            (range.start + after).min(range.end),
+            range.end.saturating_sub(inside).max(range.start),
+            (range.end + beyond).min(size),
+        ]
+    }
+}
+
+/// Whether a narrow edge was seen here.
+fn is_seen(segments: &[Segment], at: u64) -> bool {
+    let edges = segments.iter().filter_map(|s| s.last);
+    edges.filter(|e| e.high - e.low < 512).any(|e| e.allows(at))
 }
 
 /// Whether one of the comb's runs ends here by itself.

@@ -218,9 +218,12 @@ impl Survey {
             BlockClass::Constant(_) => Tone::Plain,
             BlockClass::Short => {
                 // Too short for any number: it goes with what lies before it.
-                let goes_on = !self.open.is_empty()
-                    && record.entropy_bits().is_some_and(|bits| bits > short_bits(bytes));
-                if goes_on { Tone::Random } else { Tone::Plain }
+                let rich = record.entropy_bits().is_some_and(|bits| bits > short_bits(bytes));
+                match (rich, self.open.is_empty()) {
+                    (true, false) => Tone::Random,
+                    (true, true) => Tone::Doubtful,
+                    (false, _) => Tone::Plain,
+                }
             }
             BlockClass::Data => {
                 let chi = record.chi_square().map_or(u32::MAX, |c| c.sixteenths());
@@ -278,6 +281,20 @@ impl Survey {
             });
             self.mixed_stride *= 2;
         }
+    }
+
+    /// The same disk without what only sums over several blocks said.
+    #[must_use]
+    pub fn unsummed(&self) -> Self {
+        let mut made = Self { pieces: Vec::new(), open: Vec::new(), ..self.clone() };
+        for piece in &self.pieces {
+            let tone = match piece.tone {
+                Tone::Packed | Tone::Doubtful => Tone::Random,
+                tone => tone,
+            };
+            made.keep(piece.start, piece.end, tone, piece.chi_sixteenths);
+        }
+        made
     }
 
     /// The same disk with `ranges`, which are in order, in another tone: whole blocks of them

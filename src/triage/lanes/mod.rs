@@ -46,7 +46,12 @@ const MOST_BLOCKS: usize = 2048;
 /// The lattice over `size` bytes, if islands show one.
 #[must_use]
 pub fn find(source: &dyn ReadAt, survey: &Survey, size: u64) -> Option<FoundLattice> {
-    let islands = islands::read(source, survey, size, MOST_BLOCKS);
+    let mut islands = islands::read(source, survey, size, MOST_BLOCKS);
+    // The ragged end of a long run of ciphertext is no island.
+    let random = |at: Option<u64>| {
+        at.and_then(|at| survey.tone_at(at)).is_some_and(|tone| tone.may_be_ciphertext())
+    };
+    islands.retain(|i| !random(i.start.checked_sub(1)) && !random(Some(i.end)));
     if (islands.len() as u64) < FEWEST {
         return None;
     }
@@ -83,7 +88,10 @@ fn at_period(
     let fits: Vec<&Island> = islands
         .iter()
         .filter(near)
-        .filter(|i| (i.end + period - phase) % period <= run && i.end - i.start + 4 > run)
+        .filter(|i| {
+            let length = i.end - i.start;
+            (i.end + period - phase) % period <= run && length <= run && length + 4 > run
+        })
         .collect();
     if (fits.len() as u64) < FEWEST {
         return None;

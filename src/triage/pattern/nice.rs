@@ -10,14 +10,16 @@ pub fn nicest(low: u64, high: u64, size: u64) -> (u64, f64) {
     if low == 0 {
         return (0, 1.0);
     }
-    if let Some(part) = fraction(low, high, size) {
-        return (part, 6.0);
-    }
     let by_unit = UNITS
         .iter()
         .map(|unit| (low.next_multiple_of(*unit), *unit))
         .find(|(value, _)| *value <= high)
         .map_or((low, cost_of(low, 1)), |(value, unit)| (value, cost_of(value, unit)));
+    if by_unit.1 > 9.0
+        && let Some(part) = fraction(low, high, size)
+    {
+        return (part, by_unit.1.min(6.0 + 3.0));
+    }
     match thousandth(low, high, size) {
         Some(part) if by_unit.1 > 11.0 => (part, 11.0),
         _ => by_unit,
