@@ -38,25 +38,39 @@ pub fn tool(name: &str, arguments: &[&str]) -> String {
         .env("PATH", path)
         .output()
         .unwrap_or_else(|error| panic!("{name}: {error}; tests/run installs it"));
-    assert!(
-        out.status.success(),
-        "{name} {arguments:?}: {}",
-        String::from_utf8_lossy(&out.stderr)
-    );
+    assert!(out.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+fn below(rng: &mut Rng, end: u64) -> u64 {
+    rng.draw() % end
 }
 
 fn text(rng: &mut Rng, length: usize) -> Vec<u8> {
     const WORDS: [&str; 16] = [
-        "invoice", "the", "of", "server", "backup", "und", "Rechnung", "total", "2024-11-05",
-        "error", "user", "logon", "failed", "domain", "share", "\r\n",
+        "invoice",
+        "the",
+        "of",
+        "server",
+        "backup",
+        "und",
+        "Rechnung",
+        "total",
+        "2024-11-05",
+        "error",
+        "user",
+        "logon",
+        "failed",
+        "domain",
+        "share",
+        "\r\n",
     ];
     let mut out = Vec::with_capacity(length + 16);
     while out.len() < length {
-        out.extend_from_slice(WORDS[rng.below(16) as usize].as_bytes());
+        out.extend_from_slice(WORDS[below(rng, 16) as usize].as_bytes());
         out.push(b' ');
-        if rng.below(4) == 0 {
-            out.extend_from_slice(rng.below(1_000_000).to_string().as_bytes());
+        if below(rng, 4) == 0 {
+            out.extend_from_slice(below(rng, 1_000_000).to_string().as_bytes());
         }
     }
     out.truncate(length);
@@ -99,7 +113,7 @@ fn fill(root: &Path, small: usize) -> Vec<String> {
     let mut logs: Vec<fs::File> = Vec::new();
     for n in 0..small {
         let folder = format!("Shares/Dept {}/Project {:03}", n % 7, n % 61);
-        let length = 1 + rng.below(if n % 5 == 0 { 60_000 } else { 9_000 }) as usize;
+        let length = 1 + below(&mut rng, if n % 5 == 0 { 60_000 } else { 9_000 }) as usize;
         let bytes = text(&mut rng, length);
         match n % 9 {
             0 => put(&format!("{folder}/archive {n}.gz"), &gzip(&bytes)),
@@ -108,20 +122,21 @@ fn fill(root: &Path, small: usize) -> Vec<String> {
             _ => put(&format!("{folder}/Überblick {n}.txt"), &bytes),
         }
         // Growing between other files, these get many fragments; the table of files does too.
-        if n % 40 == 0 && logs.len() < 12 {
+        if n % 40 == 0 && logs.len() < 6 {
             let path = root.join(format!("Logs/app {}.log", logs.len()));
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             logs.push(fs::File::create(path).unwrap());
         }
-        for log in &mut logs {
-            log.write_all(&text(&mut rng, 5000)).unwrap();
+        for log in logs.iter_mut().filter(|_| n % 4 == 0) {
+            log.write_all(&text(&mut rng, 9000)).unwrap();
         }
     }
     drop(logs);
     let large: Vec<u8> = text(&mut rng, 9 << 20);
     put("Data/large.sql", &large);
     put("Data/half empty.bin", b"");
-    let mut sparse = fs::OpenOptions::new().write(true).open(root.join("Data/half empty.bin")).unwrap();
+    let mut sparse =
+        fs::OpenOptions::new().write(true).open(root.join("Data/half empty.bin")).unwrap();
     sparse.seek(SeekFrom::Start(3 << 20)).unwrap();
     sparse.write_all(&large[..70_000]).unwrap();
     sparse.set_len(5 << 20).unwrap();
@@ -134,7 +149,7 @@ fn fill(root: &Path, small: usize) -> Vec<String> {
         &["-h", "-v", "0x00000800", "-n", "system.ntfs_attrib_be", packed.to_str().unwrap()],
     );
     for n in 0..40 {
-        let from = rng.below(1 << 20) as usize;
+        let from = below(&mut rng, 1 << 20) as usize;
         put(&format!("Packed/report {n}.txt"), &large[from..from + 20_000 + n * 5000]);
     }
     let mixed: Vec<u8> = [&large[..200_000], &gzip(&large[..1 << 20]), &vec![0; 300_000]].concat();
@@ -157,7 +172,8 @@ fn fill(root: &Path, small: usize) -> Vec<String> {
     deleted
 }
 
-fn hashes(root: &Path, at: &Path, truth: &mut BTreeMap<String, [u8; 32]>) {
+/// SHA-256 of all files below `at`, by path below `root`.
+pub fn hashes(root: &Path, at: &Path, truth: &mut BTreeMap<String, [u8; 32]>) {
     for entry in fs::read_dir(at).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
