@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 /// Modules from the ground up. A module may use those before it, and itself.
-const ORDER: [&[&str]; 12] = [
+const ORDER: [&[&str]; 11] = [
     &["outcome", "finding", "interrupt"],
     &["source"],
     &["families", "disk"],
