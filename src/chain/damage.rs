@@ -33,7 +33,9 @@ pub fn damage(
     let mut damage = Damage::of(&opened.chain, at);
     for suspect in suspects {
         // Where samples only could not tell, a map of everything may: its ranges stay undetermined.
-        if !matches!(suspect.state, LinkState::Encrypted | LinkState::PartlyEncrypted) {
+        let doubtful =
+            [LinkState::Encrypted, LinkState::PartlyEncrypted, LinkState::Undetermined];
+        if !doubtful.contains(&suspect.state) {
             continue;
         }
         let name = suspect.path.as_path().display().to_string();
@@ -80,7 +82,7 @@ fn map(
     let stated = footer.layers.iter().filter_map(|layer| layer.prediction.as_ref());
     let facts = Facts {
         path: suspect.path.as_path().display().to_string(),
-        attacked: Some(suspect.reason.clone()),
+        attacked: (suspect.state != LinkState::Undetermined).then(|| suspect.reason.clone()),
         stated: stated.map(|prediction| prediction.ranges(MOST_STATED)).collect(),
         footer: footer.evidence.clone(),
         ..Facts::default()

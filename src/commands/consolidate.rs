@@ -275,10 +275,8 @@ fn finding(suspect: &Suspect) -> Option<Finding> {
     let code = match suspect.state {
         LinkState::Encrypted | LinkState::PartlyEncrypted => "consolidate.content-encrypted",
         LinkState::Damaged => "consolidate.content-damaged",
-        LinkState::Undetermined
-        | LinkState::Untouched
-        | LinkState::Unjudged
-        | LinkState::Missing => return None,
+        LinkState::Undetermined => "consolidate.content-undetermined",
+        LinkState::Untouched | LinkState::Unjudged | LinkState::Missing => return None,
     };
     Some(Finding {
         code: code.to_owned(),
