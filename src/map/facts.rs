@@ -4,11 +4,8 @@ use crate::families::Families;
 use crate::triage::{
     footer::{FooterQuestion, FooterReading},
     judge::Facts,
-    pattern::library,
+    pattern::{as_rule, library},
 };
-
-/// Most runs of a stated rule that are listed.
-const MOST_STATED: usize = 1 << 20;
 
 /// Facts from the end of a disk and from its names.
 #[must_use]
@@ -39,7 +36,8 @@ pub fn facts(
         }
     });
     for prediction in reading.layers.iter().filter_map(|layer| layer.prediction.as_ref()) {
-        facts.stated.push(prediction.ranges(MOST_STATED));
+        // What the footer states is one more rule to hold against the bytes.
+        facts.library.extend(as_rule(prediction));
     }
     facts
 }

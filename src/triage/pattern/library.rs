@@ -31,7 +31,8 @@ pub fn library(families: &Families, size: u64) -> Vec<Rule> {
 }
 
 /// A prediction as head, comb and tail; `None` where it is more than that, or one run only.
-fn as_rule(prediction: &Prediction) -> Option<Rule> {
+#[must_use]
+pub fn as_rule(prediction: &Prediction) -> Option<Rule> {
     let size = prediction.size_bytes;
     let mut combs = prediction.combs.as_slice();
     let mut rule = Rule { tail_start: size, ..Rule::comb(size, 0, 1, size) };

@@ -9,7 +9,7 @@ mod score;
 use std::ops::Range;
 
 pub use fit::{SeenRun, fit};
-pub use library::library;
+pub use library::{as_rule, library};
 pub use score::Gain;
 
 /// What kind of rule.

@@ -18,7 +18,7 @@ pub fn nicest(low: u64, high: u64, size: u64) -> (u64, f64) {
     if by_unit.1 > 9.0
         && let Some(part) = fraction(low, high, size)
     {
-        return (part, by_unit.1.min(6.0 + 3.0));
+        return (part, 6.0);
     }
     match thousandth(low, high, size) {
         Some(part) if by_unit.1 > 11.0 => (part, 11.0),
