@@ -30,9 +30,8 @@ pub fn damage(
 ) -> Damage {
     let mut damage = Damage::of(&opened.chain, at);
     for suspect in suspects {
-        // Where samples only could not tell, a map of everything may: its ranges stay undetermined.
-        let doubtful = [LinkState::Encrypted, LinkState::PartlyEncrypted, LinkState::Undetermined];
-        if !doubtful.contains(&suspect.state) {
+        // Where samples could not tell, nothing is filled: what is copied stays undetermined.
+        if !matches!(suspect.state, LinkState::Encrypted | LinkState::PartlyEncrypted) {
             continue;
         }
         let name = suspect.path.as_path().display().to_string();
@@ -80,7 +79,7 @@ fn map(
     let original = footer.original_size_bytes;
     let facts = Facts {
         path: suspect.path.as_path().display().to_string(),
-        attacked: (suspect.state != LinkState::Undetermined).then(|| suspect.reason.clone()),
+        attacked: Some(suspect.reason.clone()),
         library: library(families, original)
             .into_iter()
             .chain(stated.filter_map(as_rule))

@@ -26,6 +26,8 @@ pub(super) struct FileState {
     state: LinkState,
     reason: String,
     encrypted: Option<f64>,
+    /// Whether some of it looks random and nothing explains it.
+    looks_random: bool,
 }
 
 fn kind_of(extent: &ExtentFacts) -> ExtentKind {
@@ -47,6 +49,8 @@ pub struct Suspect {
     pub state: LinkState,
     /// Why.
     pub reason: String,
+    /// Whether some of it looks random.
+    pub looks_random: bool,
 }
 
 /// Files of the links from `from` on whose content is not what samples call untouched.
@@ -64,7 +68,12 @@ pub fn suspects(
     let mut found: Vec<Suspect> = judged
         .into_iter()
         .filter(|(_, state)| state.state != LinkState::Untouched)
-        .map(|(path, state)| Suspect { path, state: state.state, reason: state.reason })
+        .map(|(path, state)| Suspect {
+            path,
+            state: state.state,
+            reason: state.reason,
+            looks_random: state.looks_random,
+        })
         .collect();
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
@@ -125,12 +134,14 @@ pub(super) fn judge(
                         },
                         reason: judged.reason,
                         encrypted: judged.encrypted.map(|share| share.estimate),
+                        looks_random: judged.random_like_share > 0.0,
                     }
                 }
                 Err(error) => FileState {
                     state: LinkState::Missing,
                     reason: error.to_string(),
                     encrypted: None,
+                    looks_random: false,
                 },
             };
             Some(((*path).clone(), state))

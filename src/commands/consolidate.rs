@@ -274,9 +274,14 @@ fn guard(request: &Request<'_>, root: &Path) -> anyhow::Result<()> {
 fn finding(suspect: &Suspect) -> Option<Finding> {
     let code = match suspect.state {
         LinkState::Encrypted | LinkState::PartlyEncrypted => "consolidate.content-encrypted",
-        LinkState::Damaged => "consolidate.content-damaged",
-        LinkState::Undetermined => "consolidate.content-undetermined",
-        LinkState::Untouched | LinkState::Unjudged | LinkState::Missing => return None,
+        // Tables that are torn are told range by range; what counts here is the content.
+        LinkState::Damaged if suspect.looks_random => "consolidate.content-damaged",
+        LinkState::Undetermined if suspect.looks_random => "consolidate.content-undetermined",
+        LinkState::Damaged
+        | LinkState::Undetermined
+        | LinkState::Untouched
+        | LinkState::Unjudged
+        | LinkState::Missing => return None,
     };
     Some(Finding {
         code: code.to_owned(),

@@ -42,7 +42,19 @@ fn run(case: &Case, kind: &str, fault: &[(&str, String)]) -> std::process::Outpu
     let out = case.out().join(if kind == "raw" { "disk.raw" } else { "disk.vmdk" });
     let mut command = Command::new(env!("CARGO_BIN_EXE_vmglean"));
     command
-        .args(["consolidate", "s1.vmdk", "-q", "--checkpoint", "1MiB", "--jobs", "2", "-O", kind])
+        .args([
+            "consolidate",
+            "s1.vmdk",
+            "-q",
+            "--samples",
+            "0",
+            "--checkpoint",
+            "1MiB",
+            "--jobs",
+            "2",
+            "-O",
+            kind,
+        ])
         .arg("-o")
         .arg(&out)
         .current_dir(case.ds());
