@@ -8,6 +8,15 @@
 //! - every edge exact or inside its stated uncertainty.
 //!
 //! `VMGLEAN_TRUTH=200` takes so many random attacks (default: 60).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::ptr_arg,
+    reason = "a test's helpers fail as the test does, and tell what they measured"
+)]
 
 mod truth;
 

@@ -156,7 +156,7 @@ impl Changes {
                 let _ = write!(out, "{before}\"{new}\"{after}");
             } else if let Some(hint) = self.hint.as_deref().filter(|_| name == "parentfilenamehint")
             {
-                let _ = write!(out, "parentFileNameHint=\"{hint}\"\n");
+                let _ = writeln!(out, "parentFileNameHint=\"{hint}\"");
             } else if self.drop_change_tracking && name == "changetrackpath" {
             } else if self.drop_change_tracking && name == "version" {
                 out.push_str("version=1\n");
