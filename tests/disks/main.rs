@@ -6,11 +6,9 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::ptr_arg,
+    dead_code,
     reason = "a test's helpers fail as the test does, and tell what they measured"
 )]
 
 mod chain;
-mod consolidate;
-mod faults;
 mod make;
-mod traps;
