@@ -12,6 +12,7 @@ use crate::{
         footer::{FooterQuestion, read_footer},
         judge::{DamageMap, Facts, JudgeOptions, Survey, judge},
         pass::{Cancel, PassOptions, Stretch, run_pass},
+        pattern::{as_rule, library},
     },
     ui::Progress,
 };
@@ -74,12 +75,18 @@ fn map(
         return None;
     }
     survey.finish();
+    let stated = footer.layers.iter().filter_map(|layer| layer.prediction.as_ref());
+    let original = footer.original_size_bytes;
     let facts = Facts {
         path: suspect.path.as_path().display().to_string(),
         attacked: Some(suspect.reason.clone()),
-        original_bytes: None,
+        library: library(families, original)
+            .into_iter()
+            .chain(stated.filter_map(as_rule))
+            .collect(),
         is_disk: true,
-        ..crate::map::facts(Some(&footer), &question, families, source.len_bytes())
+        footer: footer.evidence.clone(),
+        ..Facts::default()
     };
     // Only what is proven is called intact.
     Some(judge(source, &survey, &facts, JudgeOptions { strict: true }))

@@ -271,12 +271,13 @@ impl Score {
         }
     }
 
-    /// What holds. Aimed at, and not reached yet: 1.5 % undetermined, 98 % of the rules.
+    /// The goals.
     pub(crate) fn assert(&self) {
         assert_eq!(self.missed, 0, "encrypted bytes called intact, zero or absent");
         assert!(self.accused * 10_000 <= self.intact_bytes, "too much intact called encrypted");
-        assert!(self.undetermined * 1000 <= self.bytes * 18, "too much undetermined");
-        assert!(self.rules_right * 100 >= self.with_runs * 90, "too many rules wrong");
+        // The goals are 1.5 % and 98 %; these two hold what is reached, so that it is not lost.
+        assert!(self.undetermined * 1000 <= self.bytes * 17, "too much undetermined");
+        assert!(self.rules_right * 100 >= self.with_runs * 92, "too many rules wrong");
         assert_eq!(self.bad_edges, 0, "edges outside their stated uncertainty");
     }
 }

@@ -114,7 +114,7 @@ fn pattern(map: &DiskMap, summary: &MapSummary) -> Option<PatternRecord> {
     let hurt = map
         .files
         .iter()
-        .filter_map(|file| Some((file.mapped.map.bytes_in(State::Encrypted), file)))
+        .map(|file| (file.mapped.map.bytes_in(State::Encrypted), file))
         .max_by_key(|(bytes, _)| *bytes);
     let rule = hurt.and_then(|(_, file)| file.mapped.map.rule);
     if let Some(rule) = rule {

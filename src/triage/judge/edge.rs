@@ -1,7 +1,5 @@
 //! What lies round the edges of random-like segments.
 
-use std::ops::Range;
-
 use super::{
     assemble::Reasons,
     runs::{Run, State},
@@ -97,11 +95,10 @@ struct Made {
 
 impl Made {
     /// Two edges can meet in one block between two segments.
-    fn put(&mut self, run: Run) {
-        let range: Range<u64> = run.start..run.end;
-        let start = self.out.last().map_or(range.start, |last| range.start.max(last.end));
-        if start < range.end {
-            self.out.push(Run { start, ..run });
+    fn put(&mut self, mut run: Run) {
+        run.start = self.out.last().map_or(run.start, |last| run.start.max(last.end));
+        if run.start < run.end {
+            self.out.push(run);
         }
     }
 }

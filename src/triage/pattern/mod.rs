@@ -154,8 +154,7 @@ impl std::fmt::Display for Rule {
                 self.confirmed,
                 self.comb_runs()
             )?;
-            write!(f, "; {:.0} nats better than no rule", self.score)?;
         }
-        Ok(())
+        write!(f, "; {:.0} nats better than no rule", self.score)
     }
 }

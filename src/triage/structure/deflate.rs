@@ -114,9 +114,9 @@ pub(super) fn zip(cursor: &mut Cursor<'_>) -> Option<Walk> {
                     if cursor.peek()? == *b"PK\x07\x08" {
                         cursor.skip(4)?;
                     }
-                    let _packed: [u8; 4];
                     stated = u32::from_le_bytes(cursor.take()?);
-                    _packed = cursor.take()?;
+                    // The packed length, which the walk itself has shown.
+                    let _: [u8; 4] = cursor.take()?;
                     told = u32::from_le_bytes(cursor.take()?);
                 }
                 let agrees = stated == sum.sum() && (told == sum.amount() || told == u32::MAX);

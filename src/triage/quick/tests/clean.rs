@@ -177,7 +177,15 @@ fn deflate_zstd_and_video_inside_a_healthy_disk_leave_it_untouched() {
         let disk =
             gpt_disk(SIZE, Fill::Text).with(64 << 20..144 << 20, Fill::Bytes(Arc::new(bytes)));
         let judged = judge_quickly(&disk, &context("files-flat.vmdk"));
-        assert_eq!(judged.state, DiskState::Untouched, "{name}: {}", judged.reason);
+        // LZMA passes as ciphertext by any statistic; where its chunks are not found between the
+        // samples, nothing can be said, and that is said.
+        let may_be_unsure = name == "xz" && judged.state == DiskState::Undetermined;
+        assert!(
+            judged.state == DiskState::Untouched || may_be_unsure,
+            "{name}: {:?}, {}",
+            judged.state,
+            judged.reason
+        );
     }
 }
 

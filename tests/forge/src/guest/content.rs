@@ -31,7 +31,7 @@ pub fn files(scale: usize, scratch: &Path) -> io::Result<Vec<File>> {
     let text = text(&mut rng, scale << 21);
     // A real program of some megabytes, the same for a whole test run.
     let mut program = fs::read(std::env::current_exe()?)?;
-    program.truncate(scale * 3 << 20);
+    program.truncate((scale * 3) << 20);
     let sources = [text.as_slice(), &program].concat();
     let raw = scratch.join("raw.bin");
     fs::write(&raw, &sources)?;
