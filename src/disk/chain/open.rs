@@ -5,7 +5,7 @@ use std::{collections::HashMap, os::unix::ffi::OsStrExt, sync::Arc};
 use vmglean_formats::{
     ByteOffset, FormatError, ReadAt,
     vmdk::{
-        Access, Descriptor, DiskExtent, ExtentFormat, ExtentKind, OpenedExtent,
+        Access, CreateType, Descriptor, DiskExtent, ExtentFormat, ExtentKind, OpenedExtent,
         descriptor::looks_like_descriptor, open_descriptor, open_extent,
     },
 };
@@ -150,6 +150,11 @@ impl Opener {
         let formats: &[ExtentFormat] = match names_format(path) {
             Some(ExtentFormat::Cowd) => &[ExtentFormat::Cowd],
             Some(ExtentFormat::SeSparse) => &[ExtentFormat::SeSparse],
+            _ if embedded.as_ref().and_then(Descriptor::create_type)
+                == Some(CreateType::StreamOptimized) =>
+            {
+                &[ExtentFormat::StreamOptimized]
+            }
             _ => &[ExtentFormat::HostedSparse, ExtentFormat::StreamOptimized],
         };
         let rebuilt = rebuild(&**source, formats, capacity)?;
@@ -172,6 +177,7 @@ impl Opener {
             file_len: Some(len),
             format: None,
             length: link.capacity,
+            rebuilt: false,
             broken: None,
         };
         let body = self.rebuilt(&mut facts, path, file, rebuilt, why);
@@ -190,6 +196,7 @@ impl Opener {
         why: &str,
     ) -> ExtentBody {
         facts.format = Some(rebuilt.format);
+        facts.rebuilt = true;
         let what = format!(
             "its header is lost ({why}); it is read through the layout that a disk of {} bytes \
              has: {}",
@@ -278,6 +285,7 @@ impl Opener {
             file_len: Some(own.len),
             format: Some(own.opened.format),
             length: link.capacity,
+            rebuilt: false,
             broken: None,
         });
         let extents = vec![LinkExtent {
@@ -318,6 +326,7 @@ impl Opener {
             file_len: Some(link.capacity),
             format: None,
             length: link.capacity,
+            rebuilt: false,
             broken: None,
         });
         let body = ExtentBody::Flat { file, at: 0 };
@@ -349,6 +358,7 @@ impl Opener {
                 file_len: None,
                 format: None,
                 length,
+                rebuilt: false,
                 broken: None,
             };
             let is_own = line.kind == ExtentKind::Sparse
@@ -391,6 +401,7 @@ impl Opener {
                 file_len: Some(own.len),
                 format: None,
                 length,
+                rebuilt: false,
                 broken: None,
             };
             let body = self.mapped(&mut facts, &link.path.clone(), own.file, own.opened, length);
