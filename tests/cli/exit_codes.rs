@@ -61,7 +61,7 @@ fn what_could_not_be_read_ends_with_3_whatever_damage_there_is() {
         sample_machine(root.path(), name);
     }
     let vmx = root.path().join("web01/web01.vmx");
-    fs::set_permissions(vmx, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(vmx, fs::Permissions::from_mode(0o0)).unwrap();
     let done = unprivileged(root.path(), &["sweep", "."]);
     assert_eq!(done.code, Some(3), "{}", done.err);
     let args = ["inspect", "web01/web01.vmx", "db01/db01.vmx.akira"];
