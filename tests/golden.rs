@@ -123,25 +123,22 @@ fn the_answer_is_the_same_however_many_threads_work() {
 /// A command that does not exist is the last thing to tell somebody on such a day.
 #[test]
 fn every_next_command_of_the_samples_can_be_typed() {
-    let (_, record) = sweep("2");
-    let record: Value = serde_json::from_slice(&record).unwrap();
-    let mut typed = BTreeSet::new();
+    let program = env!("CARGO_BIN_EXE_vmglean");
+    let estate = Path::new(SAMPLES).join("estate");
+    let done = Command::new(program).args(["sweep", "--json"]).arg(&estate).output().unwrap();
+    let record: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let mut words = BTreeSet::new();
     for machine in record["machines"].as_array().unwrap() {
         let command = machine["next_command"].as_str().unwrap();
-        // Damage maps are yet to come.
-        if command.starts_with("vmglean map ") || !typed.insert(command) {
-            continue;
-        }
-        let program = env!("CARGO_BIN_EXE_vmglean");
-        let line = format!("vmglean() {{ {program} \"$@\"; }}; {command}");
-        let done = Command::new("bash")
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(["-c", &line])
-            .output()
-            .unwrap();
+        words.insert(command.split(' ').nth(1).unwrap());
+        // What it makes goes where it is typed.
+        let place = tempfile::tempdir().unwrap();
+        let line = format!("vmglean() {{ '{program}' \"$@\"; }}; {command}");
+        let mut shell = Command::new("bash");
+        let done = shell.current_dir(place.path()).args(["-c", &line]).output().unwrap();
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert!(matches!(done.status.code(), Some(0 | 1)), "{command}: {said}");
+        assert!(matches!(done.status.code(), Some(0 | 1 | 3)), "{command}: {said}");
         assert!(!done.stdout.is_empty(), "{command} says nothing");
     }
-    assert!(typed.len() > 8, "{typed:?}");
+    assert!(words.len() >= 4, "{words:?}");
 }
