@@ -10,9 +10,13 @@ use super::{
     disk::{MachineDisk, may_be_leaf},
     facts::{SnapshotFacts, VmwareEncryption, VmxFacts},
     file::{CatalogFile, Content, FileId},
-    index::Index,
+    index::{Index, Lookup},
 };
-use crate::{families::NameKind, finding::Finding, source::RelPath};
+use crate::{
+    families::NameKind,
+    finding::{Finding, Weight},
+    source::RelPath,
+};
 
 /// Where a configuration can be had from, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +73,8 @@ pub struct Machine {
     pub config: Config,
     /// Its disks.
     pub disks: Vec<MachineDisk>,
+    /// Disks of its snapshots that none of `disks` stands on: other branches of the tree.
+    pub branches: Vec<MachineDisk>,
     /// Its snapshot list.
     pub snapshots: Option<FileId>,
     /// Its other small files: nvram, vmxf, logs, checkpoints.
@@ -87,9 +93,14 @@ impl Machine {
         })
     }
 
+    /// Its disks and those of its snapshots.
+    pub fn all_disks(&self) -> impl Iterator<Item = &MachineDisk> {
+        self.disks.iter().chain(&self.branches)
+    }
+
     /// Every file that is known to be its own, with those of its disks.
     pub fn files(&self) -> impl Iterator<Item = FileId> {
-        let disks = self.disks.iter().flat_map(MachineDisk::files);
+        let disks = self.all_disks().flat_map(MachineDisk::files);
         self.config.own.into_iter().chain(self.companions.iter().copied()).chain(disks)
     }
 
@@ -386,7 +397,10 @@ impl<'a> Build<'a, '_> {
             companions.push(*id);
         }
         sources.sort_by_key(|source| (source.rank(), self.age(source.file()), source.file()));
-        let findings = Vec::new();
+        let mut findings = Vec::new();
+        self.state_file(own, &mut findings);
+        let branches = self.branches(snapshots, &disks, &mut findings);
+        self.claimed.extend(branches.iter().flat_map(MachineDisk::files));
         let config = Config { own, sources };
         self.machines.push(Machine {
             name,
@@ -394,10 +408,63 @@ impl<'a> Build<'a, '_> {
             folder,
             config,
             disks,
+            branches,
             snapshots,
             companions,
             findings,
         });
+    }
+
+    /// Whether the suspended state that the configuration names is there.
+    fn state_file(&self, own: Option<FileId>, findings: &mut Vec<Finding>) {
+        let Some(file) = own.map(|id| self.index.file(id)) else { return };
+        let Content::Vmx(facts) = &file.content else { return };
+        let Some(name) = &facts.vm_state else { return };
+        if self.index.lookup(file.root, &file.folder(), name.as_bytes()) == Lookup::Missing {
+            let what = format!("the suspended state {name:?} is not there");
+            findings.push(missing(file, "machine.state-missing", what));
+        }
+    }
+
+    /// Disks that the snapshot list names and no current disk stands on; what is not there is
+    /// found.
+    fn branches(
+        &mut self,
+        list: Option<FileId>,
+        disks: &[MachineDisk],
+        findings: &mut Vec<Finding>,
+    ) -> Vec<MachineDisk> {
+        let Some(file) = list.map(|id| self.index.file(id)) else { return Vec::new() };
+        let Content::Snapshots(facts) = &file.content else { return Vec::new() };
+        let mut known: HashSet<FileId> = disks.iter().flat_map(MachineDisk::files).collect();
+        let mut told: HashSet<&str> = HashSet::new();
+        let mut branches = Vec::new();
+        for point in &facts.points {
+            let of = point.display_name.as_deref().unwrap_or("without name");
+            let named = point.disks.iter().map(|name| (name, true));
+            for (name, is_disk) in named.chain(point.state_file.iter().map(|name| (name, false))) {
+                if !told.insert(name) {
+                    continue;
+                }
+                match self.index.lookup(file.root, &file.folder(), name.as_bytes()) {
+                    Lookup::Found(id, _) if is_disk && !known.contains(&id) => {
+                        let disk = MachineDisk::from_leaf(&mut self.linker, self.index, id);
+                        known.extend(disk.files());
+                        branches.push(disk);
+                    }
+                    Lookup::Missing if is_disk && !names_missing_disk(disks, name) => {
+                        let what = format!("disk {name:?} of snapshot {of:?} is not there");
+                        findings.push(missing(file, "snapshot.disk-missing", what));
+                    }
+                    Lookup::Missing if !is_disk => {
+                        let what = format!("state {name:?} of snapshot {of:?} is not there");
+                        findings.push(missing(file, "snapshot.state-missing", what));
+                    }
+                    Lookup::Found(..) | Lookup::Missing | Lookup::Outside(_) => {}
+                }
+            }
+        }
+        branches
     }
 
     /// Sorts numbered files of one machine by age, youngest first: `vmware.log` is written now,
@@ -418,6 +485,22 @@ impl<'a> Build<'a, '_> {
             .filter(|id| matches!(self.index.file(**id).name.kind, NameKind::Vmx | NameKind::Vmtx))
             .count()
     }
+}
+
+fn missing(file: &CatalogFile, code: &str, what: String) -> Finding {
+    Finding {
+        code: code.to_owned(),
+        weight: Weight::Damage,
+        path: file.shown.to_string_lossy().into_owned(),
+        offset_bytes: None,
+        what,
+        next: Some("look for it in other folders and datastores, or restore it".to_owned()),
+    }
+}
+
+/// Whether a current disk misses a link of this name: it is then told there.
+fn names_missing_disk(disks: &[MachineDisk], name: &str) -> bool {
+    disks.iter().any(|disk| disk.name == name || disk.findings.iter().any(|f| f.what.contains(name)))
 }
 
 fn stem_text(file: &CatalogFile) -> String {

@@ -1,5 +1,7 @@
 //! One disk: what its links and extents were judged, put together.
 
+use vmglean_formats::{Defect, DefectKind};
+
 use super::judge::{DiskFileJudgement, Judged, Judgements, holds_disk_data};
 use crate::{
     catalog::{CatalogFile, ChainLink, Content, FileId, Index, LinkExtent, MachineDisk},
@@ -144,10 +146,10 @@ pub(super) fn judge_disk(
         Some(_) if doubt.is_some() => (DiskVerdict::Undetermined, LinkState::Undetermined),
         Some(state @ LinkState::Undetermined) => (DiskVerdict::Undetermined, state),
         Some(state @ LinkState::GuestEncrypted) => (DiskVerdict::GuestEncrypted, state),
-        Some(state @ LinkState::DescriptorLost) => (DiskVerdict::DescriptorLost, state),
-        Some(LinkState::Whole) if !disk.reaches_base() => {
+        Some(LinkState::DescriptorLost | LinkState::Whole) if !disk.reaches_base() => {
             (DiskVerdict::Incomplete, LinkState::Missing)
         }
+        Some(state @ LinkState::DescriptorLost) => (DiskVerdict::DescriptorLost, state),
         Some(state @ LinkState::Whole) => (DiskVerdict::Untouched, state),
     };
     let told = reasons.iter().find(|(of, _)| *of == state).map(|(_, why)| why.clone());
@@ -156,7 +158,13 @@ pub(super) fn judge_disk(
             finding.what.clone()
         }
         _ => told.unwrap_or_else(|| match verdict {
-            DiskVerdict::Incomplete => "a link or an extent is missing".to_owned(),
+            DiskVerdict::Incomplete => {
+                let lost = reasons.iter().find(|(of, _)| *of == LinkState::DescriptorLost);
+                match lost {
+                    Some((_, why)) => format!("{why}, so what it stands on is not known"),
+                    None => "a link or an extent is missing".to_owned(),
+                }
+            }
             DiskVerdict::Untouched => "no sign of damage in what was examined".to_owned(),
             _ => "see its evidence".to_owned(),
         }),
@@ -251,10 +259,9 @@ impl<'a> Parts<'a> {
 
     fn link(&mut self, link: &ChainLink) -> LinkState {
         let mut worst = match link.file {
-            Some(id) if !link.described && !holds_disk_data(self.index.file(id)) => {
-                self.lost_descriptor(id)
-            }
-            _ => LinkState::Whole,
+            Some(id) if !link.described => self.lost_descriptor(id),
+            Some(id) => self.torn_descriptor(id),
+            None => LinkState::Whole,
         };
         for extent in &link.extents {
             worst = worst.max(self.extent(extent, link));
@@ -266,8 +273,27 @@ impl<'a> Parts<'a> {
         worst
     }
 
+    /// A descriptor that can be read, though not all of it is sound.
+    fn torn_descriptor(&mut self, id: FileId) -> LinkState {
+        let file = self.index.file(id);
+        let Some(facts) = file.descriptor() else { return LinkState::Whole };
+        let is_torn = |defect: &&Defect| !matches!(defect.kind, DefectKind::Duplicate { .. });
+        match facts.defects.iter().find(is_torn) {
+            // The file's own finding says it already.
+            Some(defect) => {
+                let why = format!("descriptor {} is damaged: {defect}", own_name(file));
+                self.note(LinkState::DescriptorLost, why)
+            }
+            None => LinkState::Whole,
+        }
+    }
+
     fn lost_descriptor(&mut self, id: FileId) -> LinkState {
         let file = self.index.file(id);
+        if holds_disk_data(file) {
+            let why = format!("{} has no descriptor", own_name(file));
+            return self.note(LinkState::DescriptorLost, why);
+        }
         let shown = file.shown.display().to_string();
         let own = own_name(file);
         let judged = self.judgements.files.get(&id);
@@ -398,6 +424,12 @@ impl<'a> Parts<'a> {
             DiskState::Untouched => LinkState::Whole,
         };
         self.note(state, format!("{own}: {}", content.reason));
+        if let Some(why) = self.unwalked(judged, extent) {
+            state = state.max(self.note(LinkState::Undetermined, format!("{own}: {why}")));
+        }
+        if let Some(defect) = extent.file.and_then(|id| self.header_defect(id)) {
+            state = state.max(self.note(LinkState::Damaged, format!("{own}: {defect}")));
+        }
         if let Some(tables) =
             judged.tables.as_ref().filter(|t| t.lost_bytes > 0 || t.defect_count > 0)
         {
@@ -441,5 +473,29 @@ impl<'a> Parts<'a> {
             state = state.max(self.note(LinkState::Missing, format!("{own}: {what}")));
         }
         state
+    }
+
+    /// Why a sparse extent's tables do not speak for it.
+    fn unwalked(&self, judged: &DiskFileJudgement, extent: &LinkExtent) -> Option<&'static str> {
+        let is_sparse = extent
+            .file
+            .is_some_and(|id| matches!(self.index.file(id).content, Content::Sparse { .. }));
+        match &judged.tables {
+            Some(tables) if !tables.complete => Some("its tables were not walked to their end"),
+            None if is_sparse => Some("its tables could not be opened"),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with a sparse extent's header, besides the descriptor inside.
+    fn header_defect(&self, id: FileId) -> Option<String> {
+        let file = self.index.file(id);
+        let Content::Sparse { embedded, .. } = &file.content else { return None };
+        let inside = embedded.iter().flat_map(|facts| &facts.defects);
+        let of_descriptor: Vec<String> = inside.map(ToString::to_string).collect();
+        let damage = |finding: &&Finding| {
+            finding.weight == Weight::Damage && !of_descriptor.contains(&finding.what)
+        };
+        file.findings.iter().find(damage).map(|finding| finding.what.clone())
     }
 }
