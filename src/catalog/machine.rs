@@ -148,6 +148,7 @@ pub fn assemble(index: &Index<'_>) -> (Vec<Machine>, HashSet<FileId>) {
         build.add_unreadable(id);
     }
     build.add_leftovers();
+    build.find_unnamed_disks();
     let Build { mut machines, claimed, .. } = build;
     machines.sort_by(|a, b| {
         let key = |m: &Machine| (m.root, m.folder.clone(), m.name.clone(), m.anchor());
@@ -413,6 +414,30 @@ impl<'a> Build<'a, '_> {
             companions,
             findings,
         });
+    }
+
+    /// A configuration that names no disk has lost lines where disks lie beside it.
+    fn find_unnamed_disks(&mut self) {
+        for machine in &mut self.machines {
+            let Some(config) = machine.config.own.filter(|_| machine.disks.is_empty()) else {
+                continue;
+            };
+            let config = self.index.file(config);
+            if !matches!(config.content, Content::Vmx(_)) {
+                continue;
+            }
+            let beside = self.index.in_folder(machine.root, &machine.folder).iter().find(|id| {
+                !self.claimed.contains(id) && may_be_leaf(self.index.file(**id))
+            });
+            if let Some(id) = beside {
+                let name = self.index.file(*id).path.file_name().to_string_lossy().into_owned();
+                let what = format!("the configuration names no disk, and {name:?} lies beside it");
+                machine.findings.push(Finding {
+                    next: Some("vmware.log tells which disks the machine had".to_owned()),
+                    ..missing(config, "machine.disks-unnamed", what)
+                });
+            }
+        }
     }
 
     /// Whether the suspended state that the configuration names is there.

@@ -22,7 +22,7 @@ pub(super) enum Loss {
     State,
     /// A disk of a snapshot that the machine as it stood does not need.
     SnapshotDisk,
-    /// It could not be read: nothing can be said.
+    /// It could not be read, or nothing tells what is lost.
     Unread,
 }
 
@@ -31,6 +31,8 @@ pub(super) enum Loss {
 pub(super) struct Companions {
     pub(super) lost: Vec<(Loss, String)>,
     pub(super) findings: Vec<Finding>,
+    /// Disks of snapshots that show no damage down to their base.
+    pub(super) whole: Vec<(String, FileId)>,
 }
 
 impl Companions {
@@ -66,6 +68,7 @@ pub(super) fn judge_companions(
     for finding in machine.findings.iter().filter(|f| f.weight == Weight::Damage) {
         let loss = match finding.code.as_str() {
             "snapshot.disk-missing" => Loss::SnapshotDisk,
+            "machine.disks-unnamed" => Loss::Unread,
             _ => Loss::State,
         };
         found.lost.push((loss, finding.what.clone()));
@@ -73,6 +76,9 @@ pub(super) fn judge_companions(
     for disk in &machine.branches {
         let judged: DiskJudged = judge_disk(disk, index, judgements);
         found.findings.extend(judged.findings.iter().cloned());
+        if let (DiskVerdict::Untouched, Some(leaf)) = (judged.verdict, disk.leaf) {
+            found.whole.push((disk.name.clone(), leaf));
+        }
         let loss = match judged.verdict {
             DiskVerdict::Untouched | DiskVerdict::DescriptorLost | DiskVerdict::GuestEncrypted => {
                 continue;

@@ -46,7 +46,7 @@ pub(super) fn build(
     record.machines = machines
         .par_iter()
         .zip(&ids)
-        .map(|(machine, id)| machine_record(machine, id.clone(), orphans, index, judgements))
+        .map(|(machine, id)| machine_record(machine, id.clone(), index, judgements))
         .collect();
     record.orphans = orphans
         .iter()
@@ -138,7 +138,6 @@ pub(super) fn id_of(machine: &Machine, index: &Index<'_>) -> String {
 pub(super) fn machine_record(
     machine: &Machine,
     id: String,
-    orphans: &[Orphan],
     index: &Index<'_>,
     judgements: &Judgements,
 ) -> MachineRecord {
@@ -179,9 +178,6 @@ pub(super) fn machine_record(
     let mut told = BTreeSet::new();
     findings
         .retain(|f| told.insert((f.code.clone(), f.path.clone(), f.offset_bytes, f.what.clone())));
-    if machine.disks.is_empty() {
-        answer.doubt_without_disks(machine, orphans, index);
-    }
     answer.doubt_for_findings(&findings);
     let source = machine.config.sources.first().map(|source| shown(index.file(source.file())));
     MachineRecord {

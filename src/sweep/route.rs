@@ -8,8 +8,7 @@ use super::{
     verdict::{DiskJudged, LinkState, own_name},
 };
 use crate::{
-    catalog::{CatalogFile, Content, Index, Machine, Orphan, VmwareEncryption},
-    families::NameKind,
+    catalog::{CatalogFile, Content, Index, Machine, VmwareEncryption},
     finding::{Finding, Weight},
     report::{
         record::{ConfigState, DiskVerdict, MachineVerdict, Route},
@@ -30,29 +29,6 @@ pub(super) struct MachineJudged {
 }
 
 impl MachineJudged {
-    /// A configuration that names no disk has lost lines where disks lie beside it.
-    pub(super) fn doubt_without_disks(
-        &mut self,
-        machine: &Machine,
-        orphans: &[Orphan],
-        index: &Index<'_>,
-    ) {
-        let beside = orphans.iter().map(|orphan| index.file(orphan.file)).find(|file| {
-            file.root == machine.root
-                && file.folder() == machine.folder
-                && matches!(
-                    file.name.kind,
-                    NameKind::Vmdk | NameKind::Flat | NameKind::Delta | NameKind::SeSparse
-                )
-        });
-        if let Some(file) = beside
-            && matches!(self.verdict, MachineVerdict::Untouched | MachineVerdict::ConfigLost)
-        {
-            let own = own_name(file);
-            self.doubt(format!("its configuration names no disk, and {own} lies beside it"));
-        }
-    }
-
     /// Whatever else was found, untouched means that nothing was.
     pub(super) fn doubt_for_findings(&mut self, findings: &[Finding]) {
         let found = findings.iter().find(|finding| finding.weight != Weight::Note);
@@ -60,14 +36,10 @@ impl MachineJudged {
             && self.verdict == MachineVerdict::Untouched
         {
             let name = Path::new(&finding.path).file_name().unwrap_or_default().to_string_lossy();
-            self.doubt(format!("disks show no damage, but {name}: {}", finding.what));
+            self.verdict = MachineVerdict::Undetermined;
+            self.route = Route::Examine;
+            self.reason = format!("disks show no damage, but {name}: {}", finding.what);
         }
-    }
-
-    fn doubt(&mut self, reason: String) {
-        self.verdict = MachineVerdict::Undetermined;
-        self.route = Route::Examine;
-        self.reason = reason;
     }
 }
 
@@ -149,11 +121,18 @@ pub(super) fn judge_machine(
         }
         MachineVerdict::PartlyEncrypted => Route::SalvageDisk,
         MachineVerdict::Encrypted => Route::RestoreBackup,
-        MachineVerdict::Incomplete if no_base_left(disks) => Route::RestoreBackup,
+        MachineVerdict::Incomplete if no_base_left(disks) && companions.whole.is_empty() => {
+            Route::RestoreBackup
+        }
         MachineVerdict::Incomplete | MachineVerdict::Undetermined => Route::Examine,
     };
     let reason = reason(verdict, route, disks, companions, config_reason.as_deref(), renamed);
-    let next_command = next_command(route, config, machine, disks, index);
+    let next_command = match companions.whole.first() {
+        Some((_, id)) if verdict == MachineVerdict::Incomplete && route == Route::Examine => {
+            format!("vmglean chain {}", shell::quote(index.file(*id).shown.as_os_str()))
+        }
+        _ => next_command(route, config, machine, disks, index),
+    };
     MachineJudged { verdict, route, reason, next_command, config, config_reason }
 }
 
@@ -267,10 +246,17 @@ fn reason(
             "as it stood it shows no damage, but {}",
             beside.unwrap_or_else(|| "a snapshot is lost".to_owned())
         ),
-        MachineVerdict::Incomplete => of(&[DiskVerdict::Incomplete]),
-        MachineVerdict::Undetermined if disks.is_empty() => match config_reason {
-            Some(why) => format!("{why}, and nothing tells its disks"),
-            None => "its configuration is encrypted by VMware itself, and its disks are named \
+        MachineVerdict::Incomplete => {
+            let why = of(&[DiskVerdict::Incomplete]);
+            match companions.whole.first() {
+                Some((name, _)) => format!("{why}; snapshot disk {name} shows no damage"),
+                None => why,
+            }
+        }
+        MachineVerdict::Undetermined if disks.is_empty() => match (config_reason, beside) {
+            (Some(why), _) => format!("{why}, and nothing tells its disks"),
+            (None, Some(why)) => why,
+            (None, None) => "its configuration is encrypted by VMware itself, and its disks are named \
                      inside"
                 .to_owned(),
         },

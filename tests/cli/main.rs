@@ -8,3 +8,4 @@ mod formats;
 mod resume;
 mod run;
 mod traps;
+mod verdicts;
