@@ -135,7 +135,10 @@ pub fn assemble(index: &Index<'_>) -> (Vec<Machine>, HashSet<FileId>) {
         .collect();
     // A configuration inside VMware's own encryption names no disk that can be read.
     let readable = |id: &FileId| match &index.file(*id).content {
-        Content::Vmx(facts) => facts.encryption != VmwareEncryption::Whole,
+        // Neither does one whose disks are in the part that is torn off.
+        Content::Vmx(facts) => {
+            facts.encryption != VmwareEncryption::Whole && (facts.whole || !facts.disks.is_empty())
+        }
         _ => false,
     };
     let (whole, broken): (Vec<_>, Vec<_>) = configured.into_iter().partition(readable);
@@ -223,7 +226,11 @@ impl<'a> Build<'a, '_> {
         let folder = file.folder();
         let stem = own_stem(file);
         let backup = self.backup(file.root, &folder, &stem);
-        let mut name = stem_text(file);
+        let mut name = match &file.content {
+            Content::Vmx(facts) => facts.display_name.clone(),
+            _ => None,
+        }
+        .unwrap_or_else(|| stem_text(file));
         let disks = match backup {
             Some((backup, facts)) => {
                 name = facts.display_name.clone().unwrap_or(name);
@@ -426,9 +433,11 @@ impl<'a> Build<'a, '_> {
             if !matches!(config.content, Content::Vmx(_)) {
                 continue;
             }
-            let beside = self.index.in_folder(machine.root, &machine.folder).iter().find(|id| {
-                !self.claimed.contains(id) && may_be_leaf(self.index.file(**id))
-            });
+            let beside = self
+                .index
+                .in_folder(machine.root, &machine.folder)
+                .iter()
+                .find(|id| !self.claimed.contains(id) && may_be_leaf(self.index.file(**id)));
             if let Some(id) = beside {
                 let name = self.index.file(*id).path.file_name().to_string_lossy().into_owned();
                 let what = format!("the configuration names no disk, and {name:?} lies beside it");
@@ -525,7 +534,9 @@ fn missing(file: &CatalogFile, code: &str, what: String) -> Finding {
 
 /// Whether a current disk misses a link of this name: it is then told there.
 fn names_missing_disk(disks: &[MachineDisk], name: &str) -> bool {
-    disks.iter().any(|disk| disk.name == name || disk.findings.iter().any(|f| f.what.contains(name)))
+    disks
+        .iter()
+        .any(|disk| disk.name == name || disk.findings.iter().any(|f| f.what.contains(name)))
 }
 
 fn stem_text(file: &CatalogFile) -> String {

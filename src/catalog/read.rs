@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use vmglean_formats::{
     ByteOffset, Checked, Defect, DefectKind, FormatError, ReadAt as _,
     detect::{Confidence, DETECT_BYTES, Detected, FileKind, detect},
-    vmdk::{OpenedExtent, descriptor::looks_like_descriptor, open_descriptor, open_extent},
     nvram::Nvram,
+    vmdk::{OpenedExtent, descriptor::looks_like_descriptor, open_descriptor, open_extent},
     vmsd::Vmsd,
     vmx::Vmx,
     vmxf::Vmxf,

@@ -136,6 +136,14 @@ fn lost(
             };
             Some((small.is_some_and(|small| small.state == SmallState::Unreadable), why))
         }
+        Content::Known(_) => {
+            let small = judgements.small(id)?;
+            if !matches!(small.state, SmallState::Damaged | SmallState::Encrypted) {
+                return said(Weight::Damage).map(|f| (false, format!("is damaged: {}", f.what)));
+            }
+            findings.push(of_file(file, "file.unfit", Weight::Damage, small.reason.clone()));
+            Some((false, format!("is damaged: {}", small.reason)))
+        }
         Content::Empty if is_never_empty(file.name.kind) => {
             findings.push(of_file(file, "file.empty", Weight::Damage, "is empty".to_owned()));
             Some((false, "is empty".to_owned()))

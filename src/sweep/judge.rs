@@ -8,7 +8,7 @@ use std::{
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use vmglean_formats::{ByteOffset, ReadAt as _, vmdk::ExtentFormat};
+use vmglean_formats::{ByteOffset, ReadAt as _, detect::FileKind, vmdk::ExtentFormat};
 
 use super::{
     Job, StateError,
@@ -203,7 +203,8 @@ pub(super) fn judge(
     }
     for machine in machines {
         let hit = hit.get(&(machine.root, machine.folder.clone())).copied().unwrap_or(0);
-        for file in machine.all_disks().flat_map(|disk| disk.files()).chain(memory(machine, index)) {
+        for file in machine.all_disks().flat_map(|disk| disk.files()).chain(memory(machine, index))
+        {
             background.siblings.insert(file, hit);
         }
     }
@@ -353,6 +354,8 @@ fn is_judged_whole(file: &CatalogFile) -> bool {
         Content::Unfit { .. } => true,
         Content::Vmx(facts) => !facts.whole,
         Content::Descriptor(facts) => !facts.defects.is_empty(),
+        // Their heads are whole; what follows may be written over.
+        Content::Known(FileKind::Nvram | FileKind::Vmxf) => true,
         _ => false,
     }
 }

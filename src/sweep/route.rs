@@ -58,9 +58,10 @@ fn config_state(
         Content::Vmx(facts) if facts.encryption == VmwareEncryption::Whole => {
             (ConfigState::VmwareEncrypted, None)
         }
-        Content::Vmx(facts) if facts.encryption == VmwareEncryption::Unclear => {
-            (ConfigState::Undetermined, Some(format!("{shown} has a key safe and no data under it")))
-        }
+        Content::Vmx(facts) if facts.encryption == VmwareEncryption::Unclear => (
+            ConfigState::Undetermined,
+            Some(format!("{shown} has a key safe and no data under it")),
+        ),
         Content::Vmx(facts) if facts.whole => (ConfigState::Intact, None),
         Content::Vmx(_) => (ConfigState::Damaged, Some(format!("{shown} is torn"))),
         Content::Known(_) => (ConfigState::VmwareEncrypted, None),
@@ -141,11 +142,7 @@ fn is_as_it_stood(disks: &[DiskJudged]) -> bool {
     disks.iter().all(|disk| disk.verdict == DiskVerdict::Untouched)
 }
 
-fn verdict(
-    config: ConfigState,
-    disks: &[DiskJudged],
-    companions: &Companions,
-) -> MachineVerdict {
+fn verdict(config: ConfigState, disks: &[DiskJudged], companions: &Companions) -> MachineVerdict {
     let any = |wanted: &[DiskVerdict]| disks.iter().any(|disk| wanted.contains(&disk.verdict));
     let config_gone = matches!(
         config,
@@ -183,10 +180,7 @@ fn verdict(
         MachineVerdict::Undetermined
     } else if companions.worst() == Some(Loss::SnapshotDisk) {
         MachineVerdict::Incomplete
-    } else if config_gone
-        || any(&[DiskVerdict::DescriptorLost])
-        || companions.worst().is_some()
-    {
+    } else if config_gone || any(&[DiskVerdict::DescriptorLost]) || companions.worst().is_some() {
         MachineVerdict::ConfigLost
     } else {
         MachineVerdict::Untouched
@@ -256,9 +250,11 @@ fn reason(
         MachineVerdict::Undetermined if disks.is_empty() => match (config_reason, beside) {
             (Some(why), _) => format!("{why}, and nothing tells its disks"),
             (None, Some(why)) => why,
-            (None, None) => "its configuration is encrypted by VMware itself, and its disks are named \
+            (None, None) => {
+                "its configuration is encrypted by VMware itself, and its disks are named \
                      inside"
-                .to_owned(),
+                    .to_owned()
+            }
         },
         MachineVerdict::Undetermined => {
             let why = of(&[

@@ -67,7 +67,7 @@ const DOUBTS: [&str; 7] = [
 ];
 
 /// Findings that mean that a part is not there.
-const GAPS: [&str; 9] = [
+const GAPS: [&str; 10] = [
     "chain.cycle",
     "chain.too-long",
     "chain.no-extent",
@@ -75,13 +75,14 @@ const GAPS: [&str; 9] = [
     "chain.extent-is-descriptor",
     "chain.parent-missing",
     "disk.missing",
+    "disk.unnamed",
     "name.outside",
     "chain.extent-short",
 ];
 
 /// Findings by which a part may lie somewhere that was not followed, so that it is not yet lost.
-const PERHAPS_ELSEWHERE: [&str; 3] =
-    ["name.outside", "chain.extent-is-descriptor", "chain.extent-refused"];
+const PERHAPS_ELSEWHERE: [&str; 4] =
+    ["disk.unnamed", "name.outside", "chain.extent-is-descriptor", "chain.extent-refused"];
 
 impl DiskJudged {
     /// Whether its links do not fit together, or one is not there.
@@ -169,7 +170,7 @@ pub(super) fn judge_disk(
             _ => "see its evidence".to_owned(),
         }),
     };
-    let rollback = rollback_point(disk, &links, gap.is_some() || doubt.is_some());
+    let rollback = rollback_point(disk, &links, &findings, index);
     let mut families: Vec<String> =
         measured.iter().filter_map(|m| Some(m.content.family.as_ref()?.name.clone())).collect();
     families.sort();
@@ -202,14 +203,30 @@ fn share_of(bytes: u64, part: f64) -> u64 {
     (bytes as f64 * part.clamp(0.0, 1.0)) as u64
 }
 
-/// The first link below the hit ones from which all is whole down to a base.
-fn rollback_point(disk: &MachineDisk, links: &[LinkState], chain_in_doubt: bool) -> Option<usize> {
-    if !disk.reaches_base() || chain_in_doubt {
+/// The first link below the hit ones from which all is whole down to a base. What is missing
+/// above it does not matter; a chain whose links do not fit together offers no such point.
+fn rollback_point(
+    disk: &MachineDisk,
+    links: &[LinkState],
+    findings: &[Finding],
+    index: &Index<'_>,
+) -> Option<usize> {
+    let heavy = |list: &[&str], finding: &Finding| {
+        finding.weight != Weight::Note && list.contains(&finding.code.as_str())
+    };
+    if !disk.reaches_base() || findings.iter().any(|finding| heavy(&DOUBTS, finding)) {
         return None;
     }
     let fit = |state: &LinkState| matches!(state, LinkState::Whole | LinkState::DescriptorLost);
     let from = links.iter().rposition(|state| !fit(state))? + 1;
-    (from < links.len()).then_some(from)
+    let below: Vec<String> = disk
+        .chain
+        .get(from..)?
+        .iter()
+        .filter_map(|link| Some(index.file(link.file?).shown.to_string_lossy().into_owned()))
+        .collect();
+    let gap = findings.iter().any(|finding| heavy(&GAPS, finding) && below.contains(&finding.path));
+    (from < links.len() && !gap).then_some(from)
 }
 
 /// Encrypted share of everything the disk's files hold, each weighed by its size.
@@ -290,6 +307,10 @@ impl<'a> Parts<'a> {
 
     fn lost_descriptor(&mut self, id: FileId) -> LinkState {
         let file = self.index.file(id);
+        if let Some(finding) = file.findings.iter().find(|f| f.weight == Weight::Unreadable) {
+            let why = format!("descriptor {}: {}", own_name(file), finding.what);
+            return self.note(LinkState::Unreadable, why);
+        }
         if holds_disk_data(file) {
             let why = format!("{} has no descriptor", own_name(file));
             return self.note(LinkState::DescriptorLost, why);
@@ -470,7 +491,8 @@ impl<'a> Parts<'a> {
                 what: what.clone(),
                 next: None,
             });
-            state = state.max(self.note(LinkState::Missing, format!("{own}: {what}")));
+            // Not all of it is gone: what there is can still be had.
+            state = state.max(self.note(LinkState::Damaged, format!("{own}: {what}")));
         }
         state
     }

@@ -36,6 +36,7 @@ const LOST: [&str; 2] = ["config-lost", "rebuild-config"];
 const REMADE: [&str; 2] = ["config-lost", "redeploy"];
 const WHOLE: [&str; 2] = ["untouched", "redeploy"];
 const GAP: [&str; 2] = ["incomplete", "examine"];
+const BACK: [&str; 2] = ["incomplete", "rollback-snapshot"];
 const OPEN: [&str; 2] = ["undetermined", "examine"];
 const BESIDE: [&str; 2] = ["incomplete", "redeploy"];
 
@@ -45,7 +46,7 @@ const CASES: [Case; 46] = [
     case("locks and a backup of the configuration", locks, WHOLE, "no sign of damage"),
     case("suspended", suspend, WHOLE, "no sign of damage"),
     case("empty snapshot list", |at| write(at, "hr01.vmsd", b""), WHOLE, "no sign of damage"),
-    case("another snapshot branch, whole", |at| branch(at), WHOLE, "no sign of damage"),
+    case("another snapshot branch, whole", branch, WHOLE, "no sign of damage"),
     case("three links, whole", third_link, WHOLE, "no sign of damage"),
     case("configuration encrypted", |at| encrypt(at, "hr01.vmx"), LOST, "hr01.vmx is encrypted"),
     case("configuration gone", |at| remove(at, "hr01.vmx"), LOST, "its .vmx is gone"),
@@ -62,7 +63,12 @@ const CASES: [Case; 46] = [
     case("snapshot state cut", |at| cut(at, STATE, 9000), LOST, "is damaged"),
     case("suspended, state gone", suspended_state_gone, LOST, "suspended state"),
     case("suspended, state encrypted", suspended_state_encrypted, LOST, "hr01-5.vmss is encrypted"),
-    case("suspended, memory encrypted", suspended_memory_encrypted, LOST, "vmem.akira is encrypted"),
+    case(
+        "suspended, memory encrypted",
+        suspended_memory_encrypted,
+        LOST,
+        "vmem.akira is encrypted",
+    ),
     case("base's descriptor gone", |at| remove(at, "hr01.vmdk"), GAP, "hr01.vmdk"),
     case("base's descriptor encrypted", |at| encrypt(at, "hr01.vmdk"), LOST, "hr01.vmdk"),
     case("base's descriptor torn", |at| tear(at, "hr01.vmdk"), LOST, "hr01.vmdk is damaged"),
@@ -70,11 +76,11 @@ const CASES: [Case; 46] = [
     case("leaf gone, extent there", |at| remove(at, LEAF), OPEN, "its descriptor is lost"),
     case("leaf lost", leaf_lost, GAP, "snapshot disk hr01.vmdk shows no damage"),
     case("leaf encrypted", |at| encrypt(at, EXTENT), ["partly-encrypted", "rollback-snapshot"], ""),
-    case("leaf's extent gone", |at| remove(at, EXTENT), GAP, "is not there"),
-    case("leaf's extent empty", |at| write(at, EXTENT, b""), GAP, "is empty"),
+    case("leaf's extent gone", |at| remove(at, EXTENT), BACK, "is not there"),
+    case("leaf's extent empty", |at| write(at, EXTENT, b""), BACK, "is empty"),
     case("leaf's extent cut", |at| cut(at, EXTENT, 5_300_000), OPEN, "cannot be reached"),
     case("middle link lost", middle_lost, GAP, "is not there"),
-    case("middle extent lost", middle_extent_lost, GAP, "is not there"),
+    case("middle extent lost", middle_extent_lost, BACK, "is not there"),
     case("middle encrypted", middle_encrypted, ["partly-encrypted", "rollback-snapshot"], ""),
     case("base gone", base_gone, ["incomplete", "examine"], "is not there"),
     case("base cut", |at| cut(at, "hr01-flat.vmdk", 524_288), GAP, "524288"),
@@ -223,8 +229,9 @@ fn parent_written(at: &Path) {
 /// A snapshot that the current state does not stand on.
 fn branch(at: &Path) {
     delta(at, "hr01.vmdk", "6b200c00");
+    write(at, "hr01-Snapshot2.vmsn", &read(at, STATE));
     let lines = "snapshot1.uid = \"2\"\nsnapshot1.parent = \"1\"\n\
-                 snapshot1.displayName = \"other way\"\nsnapshot1.type = \"0\"\n\
+                 snapshot1.filename = \"hr01-Snapshot2.vmsn\"\nsnapshot1.displayName = \"other way\"\nsnapshot1.type = \"0\"\n\
                  snapshot1.createTimeHigh = \"391920\"\nsnapshot1.createTimeLow = \"5\"\n\
                  snapshot1.numDisks = \"1\"\nsnapshot1.disk0.fileName = \"hr01-000002.vmdk\"\n\
                  snapshot1.disk0.node = \"scsi0:0\"\nsnapshot.numSnapshots = \"2\"\n";
@@ -293,7 +300,8 @@ fn each_loss_has_its_verdict_its_way_back_and_its_reason() {
 
 #[test]
 fn what_cannot_be_read_leaves_the_machine_undetermined_and_ends_with_3() {
-    for name in ["hr01-flat.vmdk", "hr01.nvram", "hr01.vmsd", "hr01.vmdk", EXTENT, STATE, "hr01.vmx"]
+    for name in
+        ["hr01-flat.vmdk", "hr01.nvram", "hr01.vmsd", "hr01.vmdk", LEAF, EXTENT, STATE, "hr01.vmx"]
     {
         let root = folder();
         sample_machine(root.path(), "hr01");
