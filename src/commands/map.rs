@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Usage, check_output, run_info, write_whole};
+use super::{Usage, check_output, known_families, run_info, write_whole};
 use crate::{
     cli::{Format, Global, parse_duration},
     disk::{Chain, FolderCompanions, VirtualDisk, open_chain},
@@ -109,11 +109,7 @@ pub enum HashWord {
 /// # Errors
 /// When the disk cannot be opened, or an output cannot or must not be written.
 pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::Result<Outcome> {
-    let families = match &args.families {
-        Some(file) => Families::with_file(file),
-        None => Families::built_in(),
-    }
-    .map_err(|error| Usage(error.to_string()))?;
+    let families = known_families(args.families.as_deref())?;
     let cancel = Cancel::on(stop.flag(), args.budget.map(|budget| Instant::now() + budget));
     let job = Job { args, global, ui, families, cancel };
     if let Some([a, b]) = args.compare.as_deref() {

@@ -12,10 +12,14 @@ pub mod sweep;
 
 mod output;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use crate::{
     cli::{Cli, Command},
+    families::Families,
     interrupt::Interrupt,
     outcome::Outcome,
     report::record::{RecordPath, RunInfo},
@@ -28,6 +32,16 @@ pub use output::{Refusal, check_output, write_whole};
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
+
+/// What is known of families, with the user's file laid over it.
+fn known_families(file: Option<&Path>) -> Result<Families, Usage> {
+    let known = match file {
+        Some(file) => Families::with_file(file),
+        None => Families::built_in(),
+    };
+    // With its cause: a slip is named by line and column.
+    known.map_err(|error| Usage(format!("{:#}", anyhow::Error::from(error))))
+}
 
 /// Runs the command and answers with its exit code; the one place where errors are printed.
 #[must_use]

@@ -1,5 +1,6 @@
 //! The main job: a datastore read, every machine judged, the way back named.
 
+mod companions;
 mod gather;
 mod judge;
 mod options;

@@ -9,13 +9,14 @@ use rayon::prelude::*;
 
 use super::{
     Job,
+    companions::judge_companions,
     gather::{Gathered, OpenedSource},
-    judge::Judgements,
+    judge::{Judged, Judgements},
     route::judge_machine,
     verdict::{DiskJudged, judge_disk},
 };
 use crate::{
-    catalog::{CatalogFile, Content, Index, Machine, MachineDisk, Orphan},
+    catalog::{CatalogFile, Content, FileId, Index, Machine, MachineDisk, Orphan},
     families::{self, SuffixMeaning},
     finding::{Finding, Weight},
     outcome::Outcome,
@@ -142,12 +143,12 @@ pub(super) fn machine_record(
 ) -> MachineRecord {
     let judged: Vec<DiskJudged> =
         machine.disks.iter().map(|disk| judge_disk(disk, index, judgements)).collect();
-    let answer = judge_machine(machine, &judged, index, judgements);
+    let companions = judge_companions(machine, index, judgements);
+    let mut answer = judge_machine(machine, &judged, &companions, index, judgements);
     let mut findings = machine.findings.clone();
-    let own = machine.config.own.iter().chain(&machine.companions).copied();
-    let disk_files = machine.disks.iter().flat_map(|disk| disk.files());
+    findings.extend(companions.findings);
     let mut seen = BTreeSet::new();
-    for id in own.chain(disk_files).filter(|id| seen.insert(*id)) {
+    for id in machine.files().filter(|id| seen.insert(*id)) {
         let file = index.file(id);
         findings.extend(file.findings.iter().cloned());
         findings.extend(unfit(file, judgements.small(id).map(|small| small.reason.as_str())));
@@ -177,6 +178,7 @@ pub(super) fn machine_record(
     let mut told = BTreeSet::new();
     findings
         .retain(|f| told.insert((f.code.clone(), f.path.clone(), f.offset_bytes, f.what.clone())));
+    answer.doubt_for_findings(&findings);
     let source = machine.config.sources.first().map(|source| shown(index.file(source.file())));
     MachineRecord {
         id,
@@ -391,16 +393,14 @@ fn loose_findings(
 ) -> Vec<Finding> {
     let mut claimed = BTreeSet::new();
     for machine in machines {
-        claimed.extend(machine.config.own);
-        claimed.extend(machine.companions.iter().copied());
-        claimed.extend(machine.disks.iter().flat_map(|disk| disk.files()));
+        claimed.extend(machine.files());
     }
     let mut findings: Vec<Finding> = index
         .iter()
         .filter(|(id, file)| !claimed.contains(id) && gathered.is_swept(file))
         .flat_map(|(id, file)| {
             let unfit = unfit(file, judgements.small(id).map(|small| small.reason.as_str()));
-            file.findings.iter().cloned().chain(unfit)
+            file.findings.iter().cloned().chain(unfit).chain(unread(id, file, judgements))
         })
         .collect();
     let overall = |code: &str, weight, what: String, next: &str| Finding {
@@ -440,6 +440,30 @@ fn loose_findings(
         overall("campaign.marker", Weight::Damage, what, next)
     }));
     findings
+}
+
+/// What could not be read of a file that no machine has.
+fn unread(id: FileId, file: &CatalogFile, judgements: &Judgements) -> Vec<Finding> {
+    let said = |offset_bytes, what| Finding {
+        code: "file.unreadable-range".to_owned(),
+        weight: Weight::Unreadable,
+        path: file.shown.to_string_lossy().into_owned(),
+        offset_bytes,
+        what,
+        next: Some("image the disk it lies on with ddrescue first".to_owned()),
+    };
+    match judgements.files.get(&id) {
+        Some(Judged::Disk(judged)) => judged
+            .content
+            .unreadable
+            .iter()
+            .map(|(offset, length, why)| {
+                said(Some(*offset), format!("{length} bytes could not be read: {why}"))
+            })
+            .collect(),
+        Some(Judged::Gone(why)) => vec![said(None, why.clone())],
+        Some(Judged::Small(_)) | None => Vec::new(),
+    }
 }
 
 /// Marks that all encrypted files share and no clean one has.

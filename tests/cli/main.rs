@@ -9,3 +9,4 @@ mod formats;
 mod resume;
 mod run;
 mod traps;
+mod verdicts;

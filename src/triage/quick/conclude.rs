@@ -303,6 +303,9 @@ fn without_attack(
             ),
         );
     }
+    if !supports.fine.is_empty() {
+        return (Undetermined, format!("{read} show marks of encryption{suspicion}"));
+    }
     if seen.lone.looks_encrypted() {
         return (
             Undetermined,
@@ -322,6 +325,16 @@ fn without_attack(
     }
     if let Some(first) = structures.damaged.first() {
         return (Damaged, format!("{}; {read} show no ciphertext", first.detail));
+    }
+    if let Some(footer) = seen.footer.as_ref().filter(|footer| footer.appended_bytes() > 0) {
+        return (
+            Undetermined,
+            format!(
+                "{} bytes stand behind its end, or its end is cut off; {read} show no \
+                 ciphertext{suspicion}",
+                footer.appended_bytes()
+            ),
+        );
     }
     if !structures.suspicious.is_empty() || !suspicion.is_empty() && !structures.head_is_intact {
         let what = structures
