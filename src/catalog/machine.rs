@@ -261,9 +261,7 @@ impl<'a> Build<'a, '_> {
 
     /// Folders whose disks no configuration claims: a machine each, or one for each disk name.
     fn add_leftovers(&mut self) {
-        let places: Vec<(usize, RelPath)> =
-            self.index.folders().into_iter().map(|(place, _)| place.clone()).collect();
-        for (root, folder) in places {
+        for (root, folder) in self.index.folders() {
             let has_vmx =
                 self.index.in_folder(root, &folder).iter().any(|id| {
                     matches!(self.index.file(*id).name.kind, NameKind::Vmx | NameKind::Vmtx)

@@ -6,7 +6,9 @@ use vmglean_formats::{
     ByteOffset, Checked, Defect, DefectKind, FormatError, ReadAt as _,
     detect::{Confidence, DETECT_BYTES, Detected, FileKind, detect},
     nvram::Nvram,
-    vmdk::{OpenedExtent, descriptor::looks_like_descriptor, open_descriptor, open_extent},
+    vmdk::{
+        Descriptor, OpenedExtent, descriptor::looks_like_descriptor, open_descriptor, open_extent,
+    },
     vmsd::Vmsd,
     vmx::Vmx,
     vmxf::Vmxf,
@@ -242,13 +244,13 @@ fn promised(
 }
 
 fn configuration(source: &SourceFile, file: &mut CatalogFile) -> Result<Content, FormatError> {
-    let head = source.read_up_to(ByteOffset(0), 16)?;
-    if let Some(found) = detect(&head)
+    let text = text(source)?;
+    if let Some(found) = detect(text.get(..16).unwrap_or(&text))
         && found.kind == FileKind::EncryptedContainer
     {
         return Ok(Content::Known(found.kind));
     }
-    let Checked { value, defects } = Vmx::parse(&text(source)?);
+    let Checked { value, defects } = Vmx::parse(&text);
     let facts = VmxFacts::new(&value, defects);
     let says_nothing = facts.display_name.is_none()
         && facts.disks.is_empty()
@@ -269,16 +271,19 @@ fn disk_file(source: &SourceFile, file: &mut CatalogFile) -> Result<Content, For
             && found.confidence == Confidence::Trace
             && file.size_bytes > DESCRIPTOR_FILE_BYTES
     };
-    if let Some(found) = detect(&head).filter(inner) {
+    let found = detect(&head);
+    if let Some(found) = found.filter(inner) {
         let why = format!(
             "its header is lost, though the descriptor inside still shows words at {:#x}",
             found.at.0
         );
         return Ok(Content::Unfit { promised: "a disk", why });
     }
-    let kind = detect(&head).map(|found| found.kind);
+    let kind = found.map(|found| found.kind);
     if kind == Some(FileKind::VmdkDescriptor) || looks_like_descriptor(&head) {
-        let Checked { value, defects } = open_descriptor(source)?;
+        let whole = head.len() as u64 == file.size_bytes && !head.starts_with(b"KDMV");
+        let Checked { value, defects } =
+            if whole { Descriptor::parse(&head, ByteOffset(0)) } else { open_descriptor(source)? };
         push_defects(file, &defects);
         return Ok(Content::Descriptor(Box::new(DescriptorFacts::new(&value, defects))));
     }

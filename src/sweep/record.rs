@@ -35,18 +35,18 @@ const MAX_RESTS_ON: usize = 8;
 pub(super) fn build(
     gathered: &Gathered,
     index: &Index<'_>,
-    machines: &[Machine],
+    machines: Vec<Machine>,
     orphans: &[Orphan],
     judgements: &Judgements,
     job: &Job<'_>,
 ) -> (SweepRecord, Outcome) {
     let mut record = SweepRecord::empty();
     record.sources = sources(gathered);
-    let ids: Vec<String> = machines.iter().map(|machine| id_of(machine, index)).collect();
+    record.findings = loose_findings(gathered, index, &machines, judgements, job);
+    // A machine is let go as soon as its record is made.
     record.machines = machines
-        .par_iter()
-        .zip(&ids)
-        .map(|(machine, id)| machine_record(machine, id.clone(), index, judgements))
+        .into_par_iter()
+        .map(|machine| machine_record(&machine, id_of(&machine, index), index, judgements))
         .collect();
     record.orphans = orphans
         .iter()
@@ -60,7 +60,8 @@ pub(super) fn build(
                     .candidates
                     .iter()
                     .filter_map(|(number, why)| {
-                        Some(Candidate { machine: ids.get(*number)?.clone(), why: why.clone() })
+                        let machine = record.machines.get(*number)?.id.clone();
+                        Some(Candidate { machine, why: why.clone() })
                     })
                     .collect(),
             }
@@ -80,7 +81,6 @@ pub(super) fn build(
         .collect();
     record.families = family_hits(index, judgements);
     record.unreadable = unreadable(gathered, index, &record);
-    record.findings = loose_findings(gathered, index, machines, judgements, job);
     record.sum(index.iter().filter(|(_, file)| gathered.is_swept(file)).count() as u64);
     let outcome = outcome(&record, judgements, job);
     (record, outcome)
@@ -170,15 +170,18 @@ pub(super) fn machine_record(
         what: why.clone(),
         next: None,
     }));
-    let mut disks = Vec::new();
+    let mut disks = Vec::with_capacity(machine.disks.len());
     for (disk, judged) in machine.disks.iter().zip(judged) {
-        findings.extend(judged.findings.iter().cloned());
+        let mut judged = judged;
+        findings.append(&mut judged.findings);
         disks.push(disk_record(disk, judged, index));
     }
     let mut told = BTreeSet::new();
     findings
         .retain(|f| told.insert((f.code.clone(), f.path.clone(), f.offset_bytes, f.what.clone())));
     answer.doubt_for_findings(&findings);
+    // Kept for every machine of the datastore: no room to grow.
+    findings.shrink_to_fit();
     let source = machine.config.sources.first().map(|source| shown(index.file(source.file())));
     MachineRecord {
         id,
