@@ -52,6 +52,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Sweep(args) => sweep::run(&args, &cli.global, &ui, &stop),
         Command::Inspect(args) => inspect::run(&args, &cli.global, &ui, &stop),
         Command::Chain(args) => chain::run(&args, &cli.global, &ui, &stop),
+        Command::Consolidate(args) => consolidate::run(&args, &cli.global, &ui, &stop),
         Command::Salvage(args) => salvage::run(&args, &cli.global, &ui, &stop),
         Command::Map(args) => map::run(&args, &cli.global, &ui, &stop),
         Command::Report(args) => report::run(&args, &ui),

@@ -285,9 +285,7 @@ fn one_source_gives_one_judgement() {
 fn an_end_that_is_no_whole_sector_is_told_and_is_no_footer() {
     // A copy cut off in the middle of text, and a healthy disk with a line behind its end.
     let cut = Disk::new(SIZE - 474, Fill::Text);
-    let line = gpt_disk(SIZE, Fill::Text);
-    let line =
-        Disk { length: SIZE + 38, ..line }.bytes(SIZE, b"38 bytes of text behind the end of it\n");
+    let line = gpt_disk(SIZE, Fill::Text).followed_by(b"38 bytes of text behind the end of it\n");
     for (what, disk) in [("cut", cut), ("line", line)] {
         let judged = judge_quickly(&disk, &context("db01-flat.vmdk"));
         assert_eq!(judged.state, DiskState::Undetermined, "{what}: {}", judged.reason);
@@ -304,7 +302,7 @@ fn an_end_that_is_no_whole_sector_is_told_and_is_no_footer() {
 
 #[test]
 fn a_footer_without_its_suffix_keeps_a_healthy_looking_disk_from_being_untouched() {
-    let disk = Disk { length: SIZE + 32, ..gpt_disk(SIZE, Fill::Text) }.bytes(SIZE, &noise(32, 5));
+    let disk = gpt_disk(SIZE, Fill::Text).followed_by(&noise(32, 5));
     let judged = judge_quickly(&disk, &context("db01-flat.vmdk"));
     assert_eq!(judged.state, DiskState::Undetermined, "{}", judged.reason);
     assert!(judged.reason.contains("footer of 32 bytes"), "{}", judged.reason);

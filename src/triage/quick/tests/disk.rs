@@ -50,6 +50,13 @@ impl Disk {
         self.with(at..end, Fill::Bytes(Arc::new(bytes.to_vec())))
     }
 
+    /// Bytes behind the end.
+    pub(super) fn followed_by(mut self, bytes: &[u8]) -> Self {
+        let end = self.length;
+        self.length += bytes.len() as u64;
+        self.bytes(end, bytes)
+    }
+
     pub(super) fn damaged(mut self, damage: Prediction) -> Self {
         self.damage = Some(damage);
         self
