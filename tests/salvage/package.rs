@@ -114,18 +114,55 @@ fn a_package_killed_at_any_moment_ends_with_the_same_bytes() {
     let (source, out) = (estate.path(), estate.path().with_file_name("killed"));
     let args =
         ["salvage", source.to_str().unwrap(), "--out", out.to_str().unwrap(), "--json", "--ova"];
-    for wait in 0..24_u64 {
+    for wait in 0..40_u64 {
         let mut child = vmglean(&args).stdout(std::process::Stdio::null()).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(wait * 7));
+        std::thread::sleep(std::time::Duration::from_millis(wait * 5));
         child.kill().unwrap();
         child.wait().unwrap();
         if wait % 4 == 3 {
             let done = vmglean(&args).output().unwrap();
-            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
             assert_eq!(tree(&out), whole);
             fs::remove_dir_all(&out).unwrap();
         }
     }
+}
+
+#[test]
+fn a_run_killed_at_each_rename_sync_and_removal_ends_with_the_same_bytes() {
+    const CALLS: [&str; 6] = ["mkdir", "rename", "renameat2", "unlink", "fsync", "fdatasync"];
+    let estate = Estate::with_delta();
+    let (code, ..) = salvage(estate.path(), estate.out(), &["--ova"]);
+    assert_eq!(code, 0);
+    let whole = tree(&estate.out());
+    let (source, out) = (estate.path(), estate.path().with_file_name("killed"));
+    let args =
+        ["salvage", source.to_str().unwrap(), "--out", out.to_str().unwrap(), "--json", "--ova"];
+    let binary = vmglean(&[]).get_program().to_owned();
+    let (mut kills, mut ended) = (0, None);
+    for (call, at) in CALLS.iter().flat_map(|call| (1..100).map(move |at| (call, at))) {
+        if ended == Some(call) {
+            continue;
+        }
+        let inject = format!("inject={call}:signal=KILL:when={at}");
+        let done = Command::new("strace")
+            .args(["-f", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject])
+            .arg(&binary)
+            .args(args)
+            .output()
+            .unwrap();
+        if done.status.success() {
+            // There are no more calls of this kind.
+            ended = Some(call);
+        }
+        kills += usize::from(!done.status.success());
+        let done = vmglean(&args).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success(), "killed at {call} {at}: {said}");
+        assert_eq!(tree(&out), whole, "killed at {call} {at}");
+        fs::remove_dir_all(&out).unwrap();
+    }
+    assert!(kills > 30, "{kills}");
 }
 
 #[test]

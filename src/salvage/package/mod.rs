@@ -140,6 +140,8 @@ pub fn package(
     let made_of = hash_of(&listed, request.stop)?.0;
     if target.symlink_metadata().is_ok() {
         if is_made_of(&target.join(&main), &made_of) {
+            // There only where a run was killed at its very end.
+            let _gone = fs::remove_file(target.join(MARK));
             return Ok(Package { path: target.join(main), already: true });
         }
         if !request.overwrite {
@@ -363,12 +365,13 @@ fn archive(
 
 fn finish(work: &Path, target: &Path) -> Result<(), PackageError> {
     let end = || -> io::Result<()> {
-        fs::remove_file(work.join(MARK))?;
         File::open(work)?.sync_all()?;
         if target.symlink_metadata().is_ok() {
             if target.is_dir() { fs::remove_dir_all(target)? } else { fs::remove_file(target)? }
         }
         fs::rename(work, target)?;
+        // Only now: a run killed before this still knows the folder as its own.
+        fs::remove_file(target.join(MARK))?;
         match target.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
             _ => Ok(()),
