@@ -12,6 +12,7 @@ pub mod consolidate;
 pub mod disk;
 pub mod families;
 pub mod finding;
+pub mod guest;
 pub mod inspect;
 pub mod interrupt;
 pub mod outcome;

@@ -4,13 +4,14 @@
 use std::{fs, path::Path};
 
 /// Modules from the ground up. A module may use those before it, and itself.
-const ORDER: [&[&str]; 10] = [
+const ORDER: [&[&str]; 11] = [
     &["outcome", "finding", "interrupt"],
     &["source"],
     &["families", "disk"],
     &["catalog"],
     &["triage"],
     &["consolidate"],
+    &["guest"],
     &["salvage"],
     &["redeploy"],
     &["report", "ui", "sweep", "inspect", "chain"],

@@ -1,0 +1,222 @@
+//! Test disks: NTFS made by mkntfs, mounted through ntfs-3g and filled, on a GPT of sgdisk.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Seek, SeekFrom, Write},
+    path::Path,
+    process::Command,
+};
+
+use flate2::{Compression, write::GzEncoder};
+use sha2::{Digest, Sha256};
+use vmglean_forge::damage::Rng;
+
+/// Where the partition begins.
+pub const START: u64 = 1 << 20;
+
+/// A disk before any attack.
+pub struct Disk {
+    /// All of its bytes.
+    pub bytes: Vec<u8>,
+    /// SHA-256 of every file by path, taken while mounted.
+    pub truth: BTreeMap<String, [u8; 32]>,
+    /// Paths of files that were deleted again.
+    pub deleted: Vec<String>,
+}
+
+/// SHA-256 of some bytes.
+pub fn sha(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// Runs a tool; see tests/run for what it takes.
+pub fn tool(name: &str, arguments: &[&str]) -> String {
+    let path = std::env::var("PATH").unwrap_or_default() + ":/sbin:/usr/sbin";
+    let out = Command::new(name)
+        .args(arguments)
+        .env("PATH", path)
+        .output()
+        .unwrap_or_else(|error| panic!("{name}: {error}; tests/run installs it"));
+    assert!(
+        out.status.success(),
+        "{name} {arguments:?}: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+fn text(rng: &mut Rng, length: usize) -> Vec<u8> {
+    const WORDS: [&str; 16] = [
+        "invoice", "the", "of", "server", "backup", "und", "Rechnung", "total", "2024-11-05",
+        "error", "user", "logon", "failed", "domain", "share", "\r\n",
+    ];
+    let mut out = Vec::with_capacity(length + 16);
+    while out.len() < length {
+        out.extend_from_slice(WORDS[rng.below(16) as usize].as_bytes());
+        out.push(b' ');
+        if rng.below(4) == 0 {
+            out.extend_from_slice(rng.below(1_000_000).to_string().as_bytes());
+        }
+    }
+    out.truncate(length);
+    out
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn crc_chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let mut out = (data.len() as u32).to_be_bytes().to_vec();
+    out.extend_from_slice(kind);
+    out.extend_from_slice(data);
+    let crc = crc32fast::hash(&out[4..]);
+    out.extend_from_slice(&crc.to_be_bytes());
+    out
+}
+
+fn png(bytes: &[u8]) -> Vec<u8> {
+    let mut out = b"\x89PNG\r\n\x1A\n".to_vec();
+    out.extend(crc_chunk(b"IHDR", &[0, 0, 1, 0, 0, 0, 1, 0, 8, 0, 0, 0, 0]));
+    for part in gzip(bytes).chunks(8192) {
+        out.extend(crc_chunk(b"IDAT", part));
+    }
+    out.extend(crc_chunk(b"IEND", &[]));
+    out
+}
+
+/// Fills a mounted volume with what file servers hold.
+fn fill(root: &Path, small: usize) -> Vec<String> {
+    let mut rng = Rng::new(4711);
+    let put = |name: &str, bytes: &[u8]| {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    let mut logs: Vec<fs::File> = Vec::new();
+    for n in 0..small {
+        let folder = format!("Shares/Dept {}/Project {:03}", n % 7, n % 61);
+        let length = 1 + rng.below(if n % 5 == 0 { 60_000 } else { 9_000 }) as usize;
+        let bytes = text(&mut rng, length);
+        match n % 9 {
+            0 => put(&format!("{folder}/archive {n}.gz"), &gzip(&bytes)),
+            1 => put(&format!("{folder}/scan {n}.png"), &png(&bytes)),
+            2 => put(&format!("{folder}/tiny {n}.ini"), &bytes[..length.min(300)]),
+            _ => put(&format!("{folder}/Überblick {n}.txt"), &bytes),
+        }
+        // Growing between other files, these get many fragments; the table of files does too.
+        if n % 40 == 0 && logs.len() < 12 {
+            let path = root.join(format!("Logs/app {}.log", logs.len()));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            logs.push(fs::File::create(path).unwrap());
+        }
+        for log in &mut logs {
+            log.write_all(&text(&mut rng, 5000)).unwrap();
+        }
+    }
+    drop(logs);
+    let large: Vec<u8> = text(&mut rng, 9 << 20);
+    put("Data/large.sql", &large);
+    put("Data/half empty.bin", b"");
+    let mut sparse = fs::OpenOptions::new().write(true).open(root.join("Data/half empty.bin")).unwrap();
+    sparse.seek(SeekFrom::Start(3 << 20)).unwrap();
+    sparse.write_all(&large[..70_000]).unwrap();
+    sparse.set_len(5 << 20).unwrap();
+    drop(sparse);
+    // Files made in such a folder are compressed.
+    fs::create_dir_all(root.join("Packed")).unwrap();
+    let packed = root.join("Packed");
+    tool(
+        "setfattr",
+        &["-h", "-v", "0x00000800", "-n", "system.ntfs_attrib_be", packed.to_str().unwrap()],
+    );
+    for n in 0..40 {
+        let from = rng.below(1 << 20) as usize;
+        put(&format!("Packed/report {n}.txt"), &large[from..from + 20_000 + n * 5000]);
+    }
+    let mixed: Vec<u8> = [&large[..200_000], &gzip(&large[..1 << 20]), &vec![0; 300_000]].concat();
+    put("Packed/mixed.dat", &mixed);
+    put("Data/with streams.txt", b"main content of the file");
+    put("Data/with streams.txt:Zone.Identifier", b"[ZoneTransfer]\r\nZoneId=3\r\n");
+    put("Data/with streams.txt:big", &large[..100_000]);
+    put("Links/first.txt", &large[..12_345]);
+    fs::hard_link(root.join("Links/first.txt"), root.join("Data/second name.txt")).unwrap();
+    put("Data/empty.txt", b"");
+    let mut deleted = Vec::new();
+    for n in 0..60 {
+        put(&format!("Old/gone {n}.txt"), &text(&mut rng, 7000));
+        deleted.push(format!("Old/gone {n}.txt"));
+    }
+    put("Old/kept.txt", b"kept");
+    for name in &deleted {
+        fs::remove_file(root.join(name)).unwrap();
+    }
+    deleted
+}
+
+fn hashes(root: &Path, at: &Path, truth: &mut BTreeMap<String, [u8; 32]>) {
+    for entry in fs::read_dir(at).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            hashes(root, &path, truth);
+        } else {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            truth.insert(name, sha(&fs::read(&path).unwrap()));
+        }
+    }
+}
+
+/// Makes a disk with one NTFS volume of `mib` MiB and `small` small files.
+pub fn ntfs(mib: u64, small: usize) -> Disk {
+    let scratch = tempfile::tempdir().unwrap();
+    let image = scratch.path().join("volume.img");
+    let image = image.to_str().unwrap();
+    fs::File::create(image).unwrap().set_len(mib << 20).unwrap();
+    tool("mkntfs", &["-F", "-Q", "-q", "-p", "2048", "-H", "255", "-S", "63", image]);
+    let mount = scratch.path().join("mount");
+    fs::create_dir(&mount).unwrap();
+    let at = mount.to_str().unwrap();
+    tool("ntfs-3g", &["-o", "streams_interface=windows,compression", image, at]);
+    let filled = std::panic::catch_unwind(|| {
+        let deleted = fill(&mount, small);
+        let mut truth = BTreeMap::new();
+        hashes(&mount, &mount, &mut truth);
+        for stream in ["Data/with streams.txt:Zone.Identifier", "Data/with streams.txt:big"] {
+            truth.insert(stream.to_owned(), sha(&fs::read(mount.join(stream)).unwrap()));
+        }
+        (truth, deleted)
+    });
+    tool("umount", &[at]);
+    let (truth, deleted) = filled.unwrap();
+    // ntfs-3g lets go of the image a moment after the mount is gone.
+    let volume = settled(Path::new(image));
+    let disk = scratch.path().join("disk.img");
+    fs::File::create(&disk).unwrap().set_len(START + (mib << 20) + (1 << 20)).unwrap();
+    let last = (START + (mib << 20)) / 512 - 1;
+    let partition = format!("1:2048:{last}");
+    let path = disk.to_str().unwrap();
+    tool("sgdisk", &["-n", &partition, "-t", "1:0700", "-c", "1:Basic data partition", path]);
+    let mut bytes = fs::read(&disk).unwrap();
+    bytes[START as usize..][..volume.len()].copy_from_slice(&volume);
+    Disk { bytes, truth, deleted }
+}
+
+/// The image once two readings of it, a moment apart, are the same and its user is gone.
+fn settled(image: &Path) -> Vec<u8> {
+    let name = image.to_str().unwrap();
+    for _ in 0..200 {
+        let busy = fs::read_dir("/proc").unwrap().filter_map(Result::ok).any(|entry| {
+            let is_it = fs::read(entry.path().join("cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(name));
+            is_it && fs::read(entry.path().join("comm")).is_ok_and(|c| c.starts_with(b"ntfs-3g"))
+        });
+        if !busy {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    fs::read(image).unwrap()
+}
