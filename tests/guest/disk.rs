@@ -46,6 +46,10 @@ pub fn tool(name: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
+fn below(rng: &mut Rng, end: u64) -> u64 {
+    rng.draw() % end
+}
+
 fn text(rng: &mut Rng, length: usize) -> Vec<u8> {
     const WORDS: [&str; 16] = [
         "invoice", "the", "of", "server", "backup", "und", "Rechnung", "total", "2024-11-05",
@@ -53,10 +57,10 @@ fn text(rng: &mut Rng, length: usize) -> Vec<u8> {
     ];
     let mut out = Vec::with_capacity(length + 16);
     while out.len() < length {
-        out.extend_from_slice(WORDS[rng.below(16) as usize].as_bytes());
+        out.extend_from_slice(WORDS[below(rng, 16) as usize].as_bytes());
         out.push(b' ');
-        if rng.below(4) == 0 {
-            out.extend_from_slice(rng.below(1_000_000).to_string().as_bytes());
+        if below(rng, 4) == 0 {
+            out.extend_from_slice(below(rng, 1_000_000).to_string().as_bytes());
         }
     }
     out.truncate(length);
@@ -99,7 +103,7 @@ fn fill(root: &Path, small: usize) -> Vec<String> {
     let mut logs: Vec<fs::File> = Vec::new();
     for n in 0..small {
         let folder = format!("Shares/Dept {}/Project {:03}", n % 7, n % 61);
-        let length = 1 + rng.below(if n % 5 == 0 { 60_000 } else { 9_000 }) as usize;
+        let length = 1 + below(&mut rng, if n % 5 == 0 { 60_000 } else { 9_000 }) as usize;
         let bytes = text(&mut rng, length);
         match n % 9 {
             0 => put(&format!("{folder}/archive {n}.gz"), &gzip(&bytes)),
@@ -114,7 +118,7 @@ fn fill(root: &Path, small: usize) -> Vec<String> {
             logs.push(fs::File::create(path).unwrap());
         }
         for log in &mut logs {
-            log.write_all(&text(&mut rng, 5000)).unwrap();
+            log.write_all(&text(&mut rng, 900)).unwrap();
         }
     }
     drop(logs);
@@ -134,7 +138,7 @@ fn fill(root: &Path, small: usize) -> Vec<String> {
         &["-h", "-v", "0x00000800", "-n", "system.ntfs_attrib_be", packed.to_str().unwrap()],
     );
     for n in 0..40 {
-        let from = rng.below(1 << 20) as usize;
+        let from = below(&mut rng, 1 << 20) as usize;
         put(&format!("Packed/report {n}.txt"), &large[from..from + 20_000 + n * 5000]);
     }
     let mixed: Vec<u8> = [&large[..200_000], &gzip(&large[..1 << 20]), &vec![0; 300_000]].concat();

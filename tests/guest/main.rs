@@ -12,7 +12,7 @@ use std::{
 use disk::{Disk, ntfs, sha};
 use vmglean::{
     guest::{
-        Extents, Ground, GuestFile, NtfsFiles, RecordFact, Verdict, ntfs::StreamReader, scan::scan,
+        Ground, GuestFile, NtfsFiles, Verdict, ntfs::StreamReader, scan::scan,
         volumes::volumes,
     },
     triage::{
@@ -21,13 +21,12 @@ use vmglean::{
     },
 };
 use vmglean_formats::{ByteOffset, ReadAt as _};
-use vmglean_forge::damage::{Damage, Geometry};
 
 const MIB: u64 = 1 << 20;
 
 fn shared() -> &'static Disk {
     static DISK: OnceLock<Disk> = OnceLock::new();
-    DISK.get_or_init(|| ntfs(160, 2400))
+    DISK.get_or_init(|| ntfs(120, 2000))
 }
 
 /// A file as found, with the hash of its content where that could be read.

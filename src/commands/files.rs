@@ -1,0 +1,493 @@
+//! `vmglean files`: volumes and files inside a damaged disk, each with its verdict.
+
+use std::{
+    fs,
+    io::{self, BufWriter, Write as _},
+    path::PathBuf,
+};
+
+use anyhow::Context as _;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use super::{Refusal, Usage, check_output, run_info};
+use crate::{
+    chain,
+    cli::{Format, Global},
+    disk::VirtualDisk,
+    families::Families,
+    finding::Finding,
+    guest::{
+        Ground, GuestFile, NtfsFiles, Verdict,
+        get::{GetError, Writer},
+        ntfs::Stream,
+        scan::{Hits, scan},
+        volumes::{Volumes, volumes},
+    },
+    interrupt::Interrupt,
+    outcome::Outcome,
+    report::{
+        files::{
+            FILES_SCHEMA, FileLine, FilesRecord, FilesSummary, Manifest, ManifestLine, body_line,
+            hashdeep_head, hashdeep_line, volume_record, write_files, write_summary, write_volumes,
+        },
+        json::write_document,
+        record::{MapRecord, RecordPath},
+    },
+    triage::{
+        judge::{Facts, JudgeOptions, Run, State, Survey, judge},
+        pass::{Cancel, PassOptions, Stretch, run_pass},
+    },
+    ui::Ui,
+};
+
+/// Arguments of `files`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The disk: a descriptor, a sparse or flat extent, a chain's leaf, a raw image
+    #[arg(value_name = "DISK")]
+    pub disk: PathBuf,
+    /// What to do; without it, as `ls`
+    #[command(subcommand)]
+    pub action: Option<Action>,
+    /// The damage map that `vmglean map DISK --json` wrote; without it, one is made
+    #[arg(long, value_name = "FILE", global = true)]
+    pub map: Option<PathBuf>,
+    /// Folder that names found in the disks may lead to [default: the disk's own folder]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub root: Option<PathBuf>,
+    /// Only volume N, as `volumes` counts them; also one that lies inside a file of another
+    #[arg(long, value_name = "N", global = true)]
+    pub volume: Option<u32>,
+    /// Make the map for examiners: bytes that merely do not look encrypted are undetermined
+    #[arg(long, global = true, conflicts_with = "map")]
+    pub strict: bool,
+    /// Do not test the content of files
+    #[arg(long, global = true)]
+    pub untested: bool,
+    /// More families, or other facts for known ones, in the form of docs/guide/families.md
+    #[arg(long, value_name = "FILE", global = true)]
+    pub families: Option<PathBuf>,
+    /// Leave times, version and arguments out of the record
+    #[arg(long, global = true)]
+    pub reproducible: bool,
+    /// In which form the record goes to stdout.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// What `files` does.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Action {
+    /// List the volumes and what each rests on
+    Volumes {
+        /// In which form the record goes to stdout.
+        #[command(flatten)]
+        format: Format,
+    },
+    /// List files with their verdicts
+    Ls {
+        /// Which files.
+        #[command(flatten)]
+        which: Which,
+        /// In which form the record goes to stdout.
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Write files out: those that are whole, unless other verdicts are named
+    Get {
+        /// Folder for the files; made if needed, and empty
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Which files.
+        #[command(flatten)]
+        which: Which,
+        /// Also write files of which a part is intact; the rest is zeros, listed in NAME.holes.json
+        #[arg(long)]
+        partial: bool,
+        /// Write into a folder that is not empty; files there are never replaced
+        #[arg(long)]
+        overwrite: bool,
+    },
+}
+
+/// Which files.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Which {
+    /// Paths inside the volume, with * ? [] {} and ** over folders; letter case does not count
+    #[arg(value_name = "GLOB")]
+    pub globs: Vec<String>,
+    /// Only these verdicts: proven, intact, partial, encrypted, undetermined, contradicted, lost
+    #[arg(long, value_name = "VERDICT", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Also files that were deleted before the attack
+    #[arg(long)]
+    pub deleted: bool,
+    /// Also the file system's own files
+    #[arg(long)]
+    pub system: bool,
+}
+
+/// Which files, ready to be asked.
+struct Chosen {
+    globs: Option<GlobSet>,
+    only: Vec<String>,
+    deleted: bool,
+    system: bool,
+}
+
+const VERDICTS: [&str; 7] =
+    ["proven", "intact", "partial", "encrypted", "undetermined", "contradicted", "lost"];
+
+impl Which {
+    fn ready(&self) -> anyhow::Result<Chosen> {
+        let mut builder = GlobSetBuilder::new();
+        for glob in &self.globs {
+            let made = GlobBuilder::new(glob.trim_start_matches('/'))
+                .case_insensitive(true)
+                .literal_separator(true)
+                .build()
+                .map_err(|error| Usage(format!("{glob:?} is no pattern: {error}")))?;
+            builder.add(made);
+        }
+        for word in &self.only {
+            if !VERDICTS.contains(&word.as_str()) {
+                return Err(Usage(format!("--only {word:?}: one of {}", VERDICTS.join(", "))).into());
+            }
+        }
+        let globs = if self.globs.is_empty() { None } else { Some(builder.build()?) };
+        Ok(Chosen {
+            globs,
+            only: self.only.clone(),
+            deleted: self.deleted,
+            system: self.system,
+        })
+    }
+}
+
+impl Chosen {
+    fn takes(&self, file: &GuestFile, line: &FileLine) -> bool {
+        let named = self.globs.as_ref().is_none_or(|globs| {
+            globs.is_match(line.path.as_path())
+                || line.links.iter().any(|link| globs.is_match(link.as_path()))
+        });
+        named
+            && (self.only.is_empty() || self.only.contains(&line.verdict))
+            && (self.deleted || !file.is_deleted)
+            && (self.system || !file.is_system)
+    }
+}
+
+/// Finds volumes and files, lists or writes them.
+///
+/// # Errors
+/// When nothing can be delivered, or a rule forbids the output.
+pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::Result<Outcome> {
+    let started = jiff::Timestamp::now();
+    let families = match &args.families {
+        Some(file) => Families::with_file(file),
+        None => Families::built_in(),
+    }
+    .map_err(|error| Usage(error.to_string()))?;
+    let mut evidence = vec![args.disk.clone()];
+    evidence.extend(args.root.clone());
+    let format = match &args.action {
+        Some(Action::Volumes { format } | Action::Ls { format, .. })
+            if format.json || format.jsonl =>
+        {
+            *format
+        }
+        _ => args.format,
+    };
+    let nothing = Which::default();
+    let chosen = match &args.action {
+        Some(Action::Ls { which, .. } | Action::Get { which, .. }) => which.ready()?,
+        None | Some(Action::Volumes { .. }) => nothing.ready()?,
+    };
+    if let Some(Action::Get { out, overwrite, .. }) = &args.action {
+        check_output(out, &evidence, true)?;
+        let is_empty = fs::read_dir(out).map_or(true, |mut entries| entries.next().is_none());
+        if !is_empty && !overwrite {
+            return Err(Refusal::Exists(out.clone()).into());
+        }
+    }
+    let opened = chain::open(&args.disk, args.root.as_deref(), global.io.into(), &families)?;
+    let disk = opened.chain.into_disk();
+    let runs = match &args.map {
+        Some(file) => recorded(file, &disk)?,
+        None => made(&disk, args.strict, global, ui, stop)?,
+    };
+    if stop.asked() {
+        return Ok(Outcome::Stopped);
+    }
+    let ground = Ground::new(&disk, &runs);
+    let progress = ui.progress("searching for files", None);
+    progress.set_total(ground.searchable().iter().map(|range| range.end - range.start).sum());
+    let hits = scan(&ground, global.threads(), &stop.flag(), &|bytes| progress.add(bytes));
+    progress.finish();
+    let found = volumes(&ground, &hits);
+    let mut record = FilesRecord {
+        schema: FILES_SCHEMA.to_owned(),
+        disk: RecordPath(args.disk.clone()),
+        volumes: found.volumes.iter().map(volume_record).collect(),
+        files: Vec::new(),
+        summary: FilesSummary::default(),
+        findings: Vec::new(),
+        run: None,
+    };
+    let job = Job { args, ground: &ground, hits: &hits, found: &found, chosen: &chosen, stop };
+    let outcome = match &args.action {
+        Some(Action::Volumes { .. }) => {
+            if format.jsonl {
+                for volume in &record.volumes {
+                    ui.data().line(&serde_json::to_string(volume)?)?;
+                }
+            } else if !format.json {
+                write_volumes(&mut ui.stdout(), &record.volumes)?;
+            }
+            Outcome::Clean
+        }
+        Some(Action::Get { out, partial, .. }) => {
+            let outcome = job.get(out, *partial, &mut record, ui)?;
+            if !format.json {
+                write_summary(&mut ui.stdout(), &record.summary)?;
+            }
+            outcome
+        }
+        None | Some(Action::Ls { .. }) => job.list(format, &mut record, ui)?,
+    };
+    if format.json {
+        if !args.reproducible {
+            record.run = Some(run_info(started, disk.capacity_bytes()));
+        }
+        write_document(&mut ui.data(), &record)?;
+    }
+    Ok(outcome)
+}
+
+/// A map that was made before.
+fn recorded(file: &PathBuf, disk: &VirtualDisk) -> anyhow::Result<Vec<Run>> {
+    use crate::report::record::MapState;
+    let text = fs::read(file).with_context(|| file.display().to_string())?;
+    let map: MapRecord = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is no record of vmglean map --json", file.display()))?;
+    if map.size_bytes < disk.capacity_bytes() {
+        let text = format!(
+            "{} covers {} bytes, the disk has {}: it is the map of another disk, or one made with \
+             --file",
+            file.display(),
+            map.size_bytes,
+            disk.capacity_bytes()
+        );
+        return Err(Usage(text).into());
+    }
+    Ok(map
+        .runs
+        .iter()
+        .map(|run| {
+            let state = match run.state {
+                MapState::Zero => State::Zero,
+                MapState::Absent => State::Absent,
+                MapState::Intact => State::Intact,
+                MapState::Encrypted => State::Encrypted,
+                MapState::Unreadable => State::Unreadable,
+                MapState::Damaged => State::Damaged,
+                MapState::Undetermined => State::Undetermined,
+            };
+            let end = run.offset_bytes.saturating_add(run.length_bytes);
+            let mut made = Run::new(run.offset_bytes..end, state, 0);
+            if let Some(edge) = run.edge {
+                made.start_doubt = edge.start_bytes;
+                made.end_doubt = edge.end_bytes;
+            }
+            made
+        })
+        .collect())
+}
+
+/// A map made now.
+fn made(
+    disk: &VirtualDisk,
+    strict: bool,
+    global: &Global,
+    ui: &Ui,
+    stop: &Interrupt,
+) -> anyhow::Result<Vec<Run>> {
+    let progress = ui.progress("mapping the damage", Some(disk.capacity_bytes()));
+    let mut survey = Survey::new();
+    let mut sink = |stretch: &Stretch| -> io::Result<()> {
+        survey.take(stretch);
+        progress.add(stretch.length_bytes());
+        Ok(())
+    };
+    let jobs = std::num::NonZeroUsize::new(global.threads()).unwrap_or(std::num::NonZeroUsize::MIN);
+    let options = PassOptions { jobs, ..PassOptions::default() };
+    run_pass(disk, &options, &mut sink, &Cancel::on(stop.flag(), None))?;
+    progress.finish();
+    survey.finish();
+    Ok(judge(disk, &survey, &Facts::default(), JudgeOptions { strict }).runs)
+}
+
+/// What listing and writing share.
+struct Job<'a> {
+    args: &'a Args,
+    ground: &'a Ground<'a>,
+    hits: &'a Hits,
+    found: &'a Volumes,
+    chosen: &'a Chosen,
+    stop: &'a Interrupt,
+}
+
+impl Job<'_> {
+    /// Hands all files of the wanted volumes to `sink`.
+    fn each(
+        &self,
+        ui: &Ui,
+        sink: &mut dyn FnMut(GuestFile, Option<Stream>) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
+        for volume in &self.found.volumes {
+            let wanted = self.args.volume.map_or(volume.inside.is_none(), |n| n == volume.number);
+            if !wanted {
+                continue;
+            }
+            let Some(files) = NtfsFiles::open(self.ground, self.hits, volume) else {
+                ui.warn(format!("volume {}: its files are not read", volume.number));
+                continue;
+            };
+            ui.detail(
+                1,
+                format!(
+                    "volume {}: {} records by {}; {} names without one",
+                    volume.number,
+                    files.records(),
+                    files.rests_on(),
+                    files.lost_names()
+                ),
+            );
+            files.each(!self.args.untested, &self.stop.flag(), &mut *sink)?;
+        }
+        Ok(())
+    }
+
+    fn list(&self, format: Format, record: &mut FilesRecord, ui: &Ui) -> anyhow::Result<Outcome> {
+        let mut data = ui.data();
+        let mut text = ui.stdout();
+        let FilesRecord { files, summary, findings, .. } = &mut *record;
+        let mut sink = |file: GuestFile, _: Option<Stream>| -> io::Result<()> {
+            findings.extend(summary.count(&file));
+            let line = FileLine::from(&file);
+            if !self.chosen.takes(&file, &line) {
+                return Ok(());
+            }
+            if format.jsonl {
+                data.line(&serde_json::to_string(&line)?)?;
+            } else if format.json {
+                files.push(line);
+            } else if !file.is_folder {
+                write_files(&mut text, &[line])?;
+            }
+            Ok(())
+        };
+        self.each(ui, &mut sink)?;
+        if !format.json && !format.jsonl {
+            write_summary(&mut text, summary)?;
+            text.flush()?;
+        }
+        for finding in findings.iter().filter(|_| !format.json) {
+            ui.warn(format!("{}: {}", finding.path, finding.what));
+        }
+        Ok(outcome(summary, findings, self.stop))
+    }
+
+    fn get(
+        &self,
+        out: &PathBuf,
+        partial: bool,
+        record: &mut FilesRecord,
+        ui: &Ui,
+    ) -> anyhow::Result<Outcome> {
+        fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+        let create = |name: &str| -> anyhow::Result<BufWriter<fs::File>> {
+            let path = out.join(name);
+            let file = fs::File::options().write(true).create_new(true).open(&path);
+            Ok(BufWriter::new(file.with_context(|| format!("cannot make {}", path.display()))?))
+        };
+        let mut manifest = Manifest::new(create("MANIFEST.jsonl")?);
+        let mut hashes = create("hashdeep.txt")?;
+        let mut body = create("bodyfile.txt")?;
+        let mut summary_file = create("SUMMARY.txt")?;
+        hashes.write_all(hashdeep_head().as_bytes())?;
+        let mut writer = Writer::new(out);
+        let mut unread: Vec<Finding> = Vec::new();
+        let mut written_files = 0_u64;
+        let FilesRecord { disk, summary, findings, .. } = &mut *record;
+        let mut sink = |file: GuestFile, stream: Option<Stream>| -> io::Result<()> {
+            findings.extend(summary.count(&file));
+            let line = FileLine::from(&file);
+            let by_verdict = if self.chosen.only.is_empty() {
+                file.is_whole() || (partial && file.verdict == Verdict::Partial)
+            } else {
+                // A lost file has no bytes; one in part goes out with its holes named only.
+                file.verdict != Verdict::Partial || partial
+            };
+            if !self.chosen.takes(&file, &line) || !by_verdict {
+                return body.write_all(body_line(&file, None).as_bytes());
+            }
+            let Some(stream) = stream else {
+                if file.is_folder && !file.is_system {
+                    writer.folder(&file).map_err(io::Error::other)?;
+                }
+                return body.write_all(body_line(&file, None).as_bytes());
+            };
+            match writer.file(self.ground, &file, &stream) {
+                Ok(written) => {
+                    written_files += 1;
+                    manifest.write(&ManifestLine::new(disk, &file, &written))?;
+                    hashes.write_all(hashdeep_line(&written).as_bytes())?;
+                    body.write_all(body_line(&file, Some(&written.md5)).as_bytes())?;
+                    if !written.holes.is_empty() {
+                        let mut name = written.output.clone().into_os_string();
+                        name.push(".holes.json");
+                        let holes = fs::File::options()
+                            .write(true)
+                            .create_new(true)
+                            .open(out.join(PathBuf::from(name)))?;
+                        serde_json::to_writer(holes, &line.holes)?;
+                    }
+                    Ok(())
+                }
+                Err(error @ GetError::Write { .. }) => Err(io::Error::other(error)),
+                Err(error) => {
+                    unread.push(Finding {
+                        code: "files.unread".to_owned(),
+                        weight: crate::finding::Weight::Unreadable,
+                        path: line.path.lossy().into_owned(),
+                        offset_bytes: None,
+                        what: error.to_string(),
+                        next: None,
+                    });
+                    body.write_all(body_line(&file, None).as_bytes())
+                }
+            }
+        };
+        self.each(ui, &mut sink)?;
+        manifest.finish()?;
+        hashes.flush()?;
+        body.flush()?;
+        writeln!(summary_file, "Files out of {}: {written_files} written", disk.lossy())?;
+        write_summary(&mut anstream::StripStream::new(&mut summary_file), summary)?;
+        summary_file.flush()?;
+        for finding in findings.iter().chain(&unread) {
+            ui.warn(format!("{}: {}", finding.path, finding.what));
+        }
+        ui.message(format!("wrote {written_files} files to {}", out.display()));
+        let partly = if unread.is_empty() { Outcome::Clean } else { Outcome::Partial };
+        findings.extend(unread);
+        Ok(outcome(summary, findings, self.stop).and(partly))
+    }
+}
+
+fn outcome(summary: &FilesSummary, findings: &[Finding], stop: &Interrupt) -> Outcome {
+    let whole = summary.whole().files == summary.all() && findings.is_empty();
+    let seen = if whole { Outcome::Clean } else { Outcome::Damage };
+    if stop.asked() { seen.and(Outcome::Stopped) } else { seen }
+}

@@ -1,0 +1,170 @@
+//! Lists that other tools read: the manifest, hashdeep's, Sleuth Kit's body file.
+
+use std::io::{self, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{FileLine, word};
+use crate::{
+    guest::{GuestFile, get::Written},
+    report::record::RecordPath,
+};
+
+/// One line of `MANIFEST.jsonl`: a file that was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestLine {
+    /// Where it lies, below the output folder.
+    pub output: RecordPath,
+    /// Its true path in the guest.
+    pub path: RecordPath,
+    /// Its volume.
+    pub volume: u32,
+    /// Its verdict.
+    pub verdict: String,
+    /// Bytes written.
+    pub length_bytes: u64,
+    /// Of what was written.
+    pub md5: String,
+    /// Of what was written.
+    pub sha256: String,
+    /// The disk.
+    pub source: RecordPath,
+    /// Output range by output range, in order.
+    pub ranges: Vec<ManifestRange>,
+    /// Further names of the file that were made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<RecordPath>,
+    /// What the guest says of times, where the target cannot keep it.
+    pub created: Option<String>,
+    /// Last change of content.
+    pub modified: Option<String>,
+}
+
+/// Bytes of an output file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestRange {
+    /// First byte in the file; of a compressed file, as stored.
+    pub offset_bytes: u64,
+    /// How many.
+    pub length_bytes: u64,
+    /// First byte on the virtual disk; `null` for zeros.
+    pub source_offset_bytes: Option<u64>,
+    /// `intact`, `hole` (zeros by the guest's word) or `left-out` (zeros in place of bad bytes).
+    pub state: String,
+}
+
+/// Writes the manifest line by line.
+pub struct Manifest<W: Write> {
+    out: W,
+}
+
+impl<W: Write> Manifest<W> {
+    /// A manifest that goes to `out`.
+    pub fn new(out: W) -> Self {
+        Self { out }
+    }
+
+    /// Writes one line.
+    ///
+    /// # Errors
+    /// As the write says.
+    pub fn write(&mut self, line: &ManifestLine) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, line)?;
+        self.out.write_all(b"\n")
+    }
+
+    /// Writes what is still held back.
+    ///
+    /// # Errors
+    /// As the write says.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl ManifestLine {
+    /// The line of a file that was written.
+    #[must_use]
+    pub fn new(disk: &RecordPath, file: &GuestFile, written: &Written) -> Self {
+        let line = FileLine::from(file);
+        let mut ranges: Vec<ManifestRange> = line
+            .runs
+            .iter()
+            .map(|run| ManifestRange {
+                offset_bytes: run.offset_bytes,
+                length_bytes: run.length_bytes,
+                source_offset_bytes: run.disk_offset_bytes,
+                state: if run.disk_offset_bytes.is_some() { "intact" } else { "hole" }.to_owned(),
+            })
+            .collect();
+        if line.runs.is_empty() && file.size > 0 {
+            // In the record, or never written.
+            ranges.push(ManifestRange {
+                offset_bytes: 0,
+                length_bytes: file.size,
+                source_offset_bytes: file.record_at,
+                state: "intact".to_owned(),
+            });
+        }
+        for hole in &written.holes {
+            ranges.push(ManifestRange {
+                offset_bytes: hole.start,
+                length_bytes: hole.end - hole.start,
+                source_offset_bytes: None,
+                state: "left-out".to_owned(),
+            });
+        }
+        Self {
+            output: written.output.clone().into(),
+            path: line.path,
+            volume: file.volume,
+            verdict: word(file.verdict).to_owned(),
+            length_bytes: written.size,
+            md5: written.md5.clone(),
+            sha256: written.sha256.clone(),
+            source: disk.clone(),
+            ranges,
+            links: written.links.iter().cloned().map(RecordPath::from).collect(),
+            created: line.created,
+            modified: line.modified,
+        }
+    }
+}
+
+/// First lines of a hashdeep list.
+#[must_use]
+pub fn hashdeep_head() -> &'static str {
+    "%%%% HASHDEEP-1.0\n%%%% size,md5,sha256,filename\n"
+}
+
+/// One line of a hashdeep list.
+#[must_use]
+pub fn hashdeep_line(written: &Written) -> String {
+    let name = written.output.to_string_lossy();
+    format!("{},{},{},{name}\n", written.size, written.md5, written.sha256)
+}
+
+/// One line of a body file (Sleuth Kit 3): MD5, name, inode, mode, UID, GID, size, four times.
+#[must_use]
+pub fn body_line(file: &GuestFile, md5: Option<&str>) -> String {
+    let seconds = |time: Option<i128>| time.map_or(0, |ns| ns.div_euclid(1_000_000_000));
+    let [created, modified, changed, accessed] = file.times;
+    let name: String = String::from_utf8_lossy(&file.path)
+        .chars()
+        .map(|c| if c == '|' || c.is_control() { '_' } else { c })
+        .collect();
+    let deleted = if file.is_deleted { " (deleted)" } else { "" };
+    let mode = if file.is_folder { "d/drwxrwxrwx" } else { "r/rrwxrwxrwx" };
+    format!(
+        "{}|volume{}/{name}{deleted}|{}-{}|{mode}|0|0|{}|{}|{}|{}|{}\n",
+        md5.unwrap_or("0"),
+        file.volume,
+        file.record_number,
+        file.sequence,
+        file.size,
+        seconds(accessed),
+        seconds(modified),
+        seconds(changed),
+        seconds(created)
+    )
+}

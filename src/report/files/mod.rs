@@ -1,0 +1,11 @@
+//! Files of a damaged guest, as `vmglean.files/1`, as text, and as lists other tools read.
+
+mod lists;
+mod record;
+mod text;
+
+pub use lists::{Manifest, ManifestLine, ManifestRange, body_line, hashdeep_head, hashdeep_line};
+pub use record::{
+    FILES_SCHEMA, FileLine, FilesRecord, FilesSummary, RunLine, Tallied, VolumeRecord, volume_record,
+};
+pub use text::{write_files, write_summary, write_volumes};
