@@ -151,16 +151,13 @@ impl Which {
         }
         for word in &self.only {
             if !VERDICTS.contains(&word.as_str()) {
-                return Err(Usage(format!("--only {word:?}: one of {}", VERDICTS.join(", "))).into());
+                return Err(
+                    Usage(format!("--only {word:?}: one of {}", VERDICTS.join(", "))).into()
+                );
             }
         }
         let globs = if self.globs.is_empty() { None } else { Some(builder.build()?) };
-        Ok(Chosen {
-            globs,
-            only: self.only.clone(),
-            deleted: self.deleted,
-            system: self.system,
-        })
+        Ok(Chosen { globs, only: self.only.clone(), deleted: self.deleted, system: self.system })
     }
 }
 
@@ -474,7 +471,9 @@ impl Job<'_> {
         hashes.flush()?;
         body.flush()?;
         writeln!(summary_file, "Files out of {}: {written_files} written", disk.lossy())?;
-        write_summary(&mut anstream::StripStream::new(&mut summary_file), summary)?;
+        let mut text = anstream::StripStream::new(Vec::new());
+        write_summary(&mut text, summary)?;
+        summary_file.write_all(&text.into_inner())?;
         summary_file.flush()?;
         for finding in findings.iter().chain(&unread) {
             ui.warn(format!("{}: {}", finding.path, finding.what));

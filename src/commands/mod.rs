@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod consolidate;
+pub mod files;
 pub mod inspect;
 pub mod manual;
 pub mod report;
@@ -38,6 +39,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Chain(args) => chain::run(&args, &cli.global, &ui, &stop),
         Command::Consolidate(args) => consolidate::run(&args, &cli.global, &ui, &stop),
         Command::Salvage(args) => salvage::run(&args, &cli.global, &ui, &stop),
+        Command::Files(args) => files::run(&args, &cli.global, &ui, &stop),
         Command::Report(args) => report::run(&args, &ui),
         Command::Completions(args) => manual::completions(args),
         Command::Man => manual::man(),

@@ -205,7 +205,8 @@ fn copy(
     let failed = |source| GetError::Write { path: path.to_path_buf(), source };
     let reader = StreamReader::new(ground, stream);
     let size = stream.size;
-    let data: u64 = stream.places().iter().filter(|p| p.disk_offset.is_some()).map(|p| p.length).sum();
+    let data: u64 =
+        stream.places().iter().filter(|p| p.disk_offset.is_some()).map(|p| p.length).sum();
     if size.saturating_sub(data) > MOST_ZEROS {
         return Err(GetError::TooLarge(size));
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use vmglean_formats::{ByteOffset, MediumError, ReadAt as _};
+use vmglean_formats::{ByteOffset, MediumError};
 
 use crate::{
     source::Source,
@@ -43,7 +43,7 @@ impl Tally {
 
 /// Whether bytes of this state are as the guest wrote them.
 #[must_use]
-pub fn is_good(state: State) -> bool {
+pub(super) fn is_good(state: State) -> bool {
     matches!(state, State::Zero | State::Absent | State::Intact)
 }
 

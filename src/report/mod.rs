@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod consolidate;
 pub mod csv;
+pub mod files;
 pub mod html;
 pub mod inspect;
 pub mod json;

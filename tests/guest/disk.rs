@@ -38,11 +38,7 @@ pub fn tool(name: &str, arguments: &[&str]) -> String {
         .env("PATH", path)
         .output()
         .unwrap_or_else(|error| panic!("{name}: {error}; tests/run installs it"));
-    assert!(
-        out.status.success(),
-        "{name} {arguments:?}: {}",
-        String::from_utf8_lossy(&out.stderr)
-    );
+    assert!(out.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
@@ -52,8 +48,22 @@ fn below(rng: &mut Rng, end: u64) -> u64 {
 
 fn text(rng: &mut Rng, length: usize) -> Vec<u8> {
     const WORDS: [&str; 16] = [
-        "invoice", "the", "of", "server", "backup", "und", "Rechnung", "total", "2024-11-05",
-        "error", "user", "logon", "failed", "domain", "share", "\r\n",
+        "invoice",
+        "the",
+        "of",
+        "server",
+        "backup",
+        "und",
+        "Rechnung",
+        "total",
+        "2024-11-05",
+        "error",
+        "user",
+        "logon",
+        "failed",
+        "domain",
+        "share",
+        "\r\n",
     ];
     let mut out = Vec::with_capacity(length + 16);
     while out.len() < length {
@@ -112,20 +122,21 @@ fn fill(root: &Path, small: usize) -> Vec<String> {
             _ => put(&format!("{folder}/Überblick {n}.txt"), &bytes),
         }
         // Growing between other files, these get many fragments; the table of files does too.
-        if n % 40 == 0 && logs.len() < 12 {
+        if n % 40 == 0 && logs.len() < 6 {
             let path = root.join(format!("Logs/app {}.log", logs.len()));
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             logs.push(fs::File::create(path).unwrap());
         }
-        for log in &mut logs {
-            log.write_all(&text(&mut rng, 900)).unwrap();
+        for log in logs.iter_mut().filter(|_| n % 4 == 0) {
+            log.write_all(&text(&mut rng, 9000)).unwrap();
         }
     }
     drop(logs);
     let large: Vec<u8> = text(&mut rng, 9 << 20);
     put("Data/large.sql", &large);
     put("Data/half empty.bin", b"");
-    let mut sparse = fs::OpenOptions::new().write(true).open(root.join("Data/half empty.bin")).unwrap();
+    let mut sparse =
+        fs::OpenOptions::new().write(true).open(root.join("Data/half empty.bin")).unwrap();
     sparse.seek(SeekFrom::Start(3 << 20)).unwrap();
     sparse.write_all(&large[..70_000]).unwrap();
     sparse.set_len(5 << 20).unwrap();

@@ -12,21 +12,21 @@ use std::{
 use disk::{Disk, ntfs, sha};
 use vmglean::{
     guest::{
-        Ground, GuestFile, NtfsFiles, Verdict, ntfs::StreamReader, scan::scan,
-        volumes::volumes,
+        Ground, GuestFile, NtfsFiles, Verdict, ntfs::StreamReader, scan::scan, volumes::volumes,
     },
     triage::{
         judge::{Facts, JudgeOptions, Run, State, Survey, judge},
         pass::{Cancel, PassOptions, Stretch, run_pass},
     },
 };
+use vmglean_forge::damage::{Damage, Geometry};
 use vmglean_formats::{ByteOffset, ReadAt as _};
 
 const MIB: u64 = 1 << 20;
 
 fn shared() -> &'static Disk {
     static DISK: OnceLock<Disk> = OnceLock::new();
-    DISK.get_or_init(|| ntfs(120, 2000))
+    DISK.get_or_init(|| ntfs(100, 900))
 }
 
 /// A file as found, with the hash of its content where that could be read.
@@ -44,11 +44,18 @@ fn files(bytes: &Vec<u8>, runs: &[Run]) -> Vec<Found> {
     for volume in &volumes.volumes {
         println!("{:#x} {:?} {:?}", volume.start, volume.kind, volume.rests_on);
         let Some(files) = NtfsFiles::open(&ground, &hits, volume) else { continue };
-        println!("{} records, {} lost names, {}", files.records(), files.lost_names(), files.rests_on());
+        println!(
+            "{} records, {} lost names, {}",
+            files.records(),
+            files.lost_names(),
+            files.rests_on()
+        );
         let mut sink = |file: GuestFile, stream: Option<vmglean::guest::ntfs::Stream>| {
             let content = stream.filter(|stream| stream.size < 64 * MIB).and_then(|stream| {
                 let mut bytes = vec![0; stream.size as usize];
-                StreamReader::new(&ground, &stream).read_exact_at(&mut bytes, ByteOffset(0)).ok()?;
+                StreamReader::new(&ground, &stream)
+                    .read_exact_at(&mut bytes, ByteOffset(0))
+                    .ok()?;
                 Some(sha(&bytes))
             });
             found.push(Found { file, sha: content });
@@ -111,4 +118,130 @@ fn every_file_of_an_undamaged_disk_is_found_whole_with_its_true_content() {
     let deleted = found.iter().filter(|one| one.file.is_deleted && !one.file.is_folder).count();
     println!("{} files, {deleted} deleted", found.len());
     assert!(deleted > 20);
+}
+
+fn key(file: &GuestFile) -> (u64, String) {
+    let path = path(file);
+    let name = path.rsplit('/').next().unwrap_or_default();
+    (file.record_number, name.split_once(':').map_or_else(String::new, |(_, s)| s.to_owned()))
+}
+
+/// Attacks of every shape, over a disk of `size` bytes.
+fn attacks(size: u64) -> Vec<(&'static str, Geometry)> {
+    let every = |run, period| Geometry::Periodic { start: 0, run, period, stop: None };
+    vec![
+        ("1 MiB in 10 MiB", every(MIB, 10 * MIB)),
+        ("first 20 MiB", Geometry::Head { bytes: 20 * MIB }),
+        ("64 KiB in 640 KiB", every(64 << 10, 640 << 10)),
+        ("20 % of each eighth", Geometry::PercentOfBlocks { blocks: 8, percent: 20 }),
+        ("16 MiB in 32 MiB", every(16 * MIB, 32 * MIB)),
+        ("1 MiB in 2 MiB", every(MIB, 2 * MIB)),
+        ("first 64 MiB", Geometry::Head { bytes: 64 * MIB }),
+        ("1 MB in 3 MB", every(1_000_000, 3_000_000)),
+        ("first 100,000 bytes", Geometry::Head { bytes: 100_000 }),
+        ("4 KiB in 64 KiB", every(4096, 65_536)),
+        ("300 bytes in 50,000", every(300, 50_000)),
+        ("every fifth MiB and the last", Geometry::PlayBlocks { block: MIB, step: 5 }),
+        ("half, in four parts", Geometry::Chunks { count: 4, run: size / 8, step: size / 4 }),
+        (
+            "odd places",
+            Geometry::Irregular(vec![
+                5_000_001..5_700_003,
+                9_000_777..9_001_000,
+                30 * MIB + 333..41 * MIB + 1,
+                70 * MIB..70 * MIB + 4096,
+            ]),
+        ),
+        (
+            "comb, broken off",
+            Geometry::Interrupted { inner: Box::new(every(MIB, 3 * MIB)), at: 50 * MIB + 12_345 },
+        ),
+        (
+            "from 5 MiB on",
+            Geometry::Periodic { start: 5 * MIB, run: MIB, period: 10 * MIB, stop: None },
+        ),
+    ]
+}
+
+/// What became of the files of an attacked disk.
+#[derive(Debug, Default)]
+struct Score {
+    survive: usize,
+    found: usize,
+    whole: usize,
+    wrong: Vec<String>,
+}
+
+fn score(truth: &Truth, encrypted: &[Range<u64>], found: &[Found]) -> Score {
+    let hit = |from: u64, length: u64| {
+        let next = encrypted.partition_point(|range| range.end <= from);
+        encrypted.get(next).is_some_and(|range| range.start < from + length)
+    };
+    let mut score = Score::default();
+    let mut whole = BTreeMap::new();
+    for one in found {
+        let file = &one.file;
+        if !file.is_whole() || file.is_folder || file.is_system || file.is_deleted {
+            continue;
+        }
+        score.whole += 1;
+        if truth.get(&key(file)).map(|known| &known.sha) == Some(&one.sha) {
+            whole.insert(key(file), ());
+        } else {
+            score.wrong.push(format!("{file:?}"));
+        }
+    }
+    for (key, known) in truth {
+        let record = known.file.record_at.unwrap_or_default();
+        let survives = !hit(record, 1024)
+            && known.file.places.iter().all(|place| {
+                place.disk_offset.is_none_or(|at| !hit(at, place.length.div_ceil(4096) * 4096))
+            });
+        if survives {
+            score.survive += 1;
+            score.found += usize::from(whole.contains_key(key));
+        }
+    }
+    score
+}
+
+type Truth = BTreeMap<(u64, String), Found>;
+
+/// Files of the undamaged disk whose content is proven by the mount's hashes.
+fn truth(disk: &Disk) -> Truth {
+    let found = files(&disk.bytes, &true_map(disk.bytes.len() as u64, &[]));
+    found
+        .into_iter()
+        .filter(|one| !one.file.is_folder && !one.file.is_system && !one.file.is_deleted)
+        .map(|one| (key(&one.file), one))
+        .collect()
+}
+
+#[test]
+fn nothing_wrong_is_handed_out_as_good_and_what_survives_is_found() {
+    let disk = shared();
+    let truth = truth(disk);
+    for (n, (name, geometry)) in attacks(disk.bytes.len() as u64).into_iter().enumerate() {
+        let mut bytes = disk.bytes.clone();
+        let done = Damage::plain(geometry, n as u64).apply(&mut bytes);
+        let known = score(
+            &truth,
+            &done.encrypted,
+            &files(&bytes, &true_map(done.size_bytes, &done.encrypted)),
+        );
+        let made = score(&truth, &done.encrypted, &files(&bytes, &judged_map(&bytes)));
+        println!(
+            "{name}: {} survive; true map: {} found, {} whole, {} wrong; own map: {} found, {} whole, {} wrong",
+            known.survive,
+            known.found,
+            known.whole,
+            known.wrong.len(),
+            made.found,
+            made.whole,
+            made.wrong.len()
+        );
+        assert!(known.wrong.is_empty(), "{name}: {:?}", known.wrong.first());
+        assert!(made.wrong.is_empty(), "{name}, own map: {:?}", made.wrong.first());
+        assert!(known.found * 100 >= known.survive * 99, "{name}: {known:?}");
+    }
 }

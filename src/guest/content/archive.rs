@@ -1,6 +1,6 @@
 //! Archives: every member's CRC.
 
-use std::io::{self, Read as _};
+use std::io;
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder};
 use vmglean_formats::{ByteOffset, MediumError, ReadAt};

@@ -10,5 +10,5 @@ mod tree;
 mod verdict;
 
 pub use file::{Content, Extents, GuestFile, Place, RecordFact, Verdict};
-pub use list::NtfsFiles;
+pub use list::{NtfsFiles, Sink};
 pub use stream::{Stream, StreamReader};

@@ -6,6 +6,7 @@ mod text;
 
 pub use lists::{Manifest, ManifestLine, ManifestRange, body_line, hashdeep_head, hashdeep_line};
 pub use record::{
-    FILES_SCHEMA, FileLine, FilesRecord, FilesSummary, RunLine, Tallied, VolumeRecord, volume_record,
+    FILES_SCHEMA, FileLine, FilesRecord, FilesSummary, RunLine, Tallied, VolumeRecord,
+    volume_record,
 };
 pub use text::{write_files, write_summary, write_volumes};

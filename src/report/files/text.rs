@@ -23,11 +23,16 @@ pub fn write_volumes(out: &mut dyn Write, volumes: &[VolumeRecord]) -> io::Resul
     for volume in volumes {
         let kind = volume.kind.as_deref().unwrap_or("unknown");
         let size = volume.length_bytes.map_or("length unknown".to_owned(), bytes);
-        let title = format!("volume {}: {kind}, {size} at {:#x}", volume.volume, volume.offset_bytes);
+        let title =
+            format!("volume {}: {kind}, {size} at {:#x}", volume.volume, volume.offset_bytes);
         let name = if volume.name.is_empty() { "" } else { "  " };
         writeln!(out, "{}{name}{}", painted(BOLD, &title), plain(&volume.name))?;
         if let Some(outer) = volume.inside {
-            writeln!(out, "  inside a file of volume {outer}: listed with --volume {}", volume.volume)?;
+            writeln!(
+                out,
+                "  inside a file of volume {outer}: listed with --volume {}",
+                volume.volume
+            )?;
         }
         for why in &volume.rests_on {
             writeln!(out, "  {}", painted(DIM, &plain(why)))?;
