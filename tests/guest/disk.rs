@@ -172,7 +172,8 @@ fn fill(root: &Path, small: usize) -> Vec<String> {
     deleted
 }
 
-fn hashes(root: &Path, at: &Path, truth: &mut BTreeMap<String, [u8; 32]>) {
+/// SHA-256 of all files below `at`, by path below `root`.
+pub fn hashes(root: &Path, at: &Path, truth: &mut BTreeMap<String, [u8; 32]>) {
     for entry in fs::read_dir(at).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod disk;
+mod hostile;
 
 use std::{
     collections::BTreeMap,
@@ -243,5 +244,46 @@ fn nothing_wrong_is_handed_out_as_good_and_what_survives_is_found() {
         assert!(known.wrong.is_empty(), "{name}: {:?}", known.wrong.first());
         assert!(made.wrong.is_empty(), "{name}, own map: {:?}", made.wrong.first());
         assert!(known.found * 100 >= known.survive * 99, "{name}: {known:?}");
+    }
+}
+
+/// Files that Sleuth Kit writes out: right ones and wrong ones, by path and hash.
+fn sleuthkit(disk: &Disk, bytes: &[u8]) -> (usize, usize) {
+    let scratch = tempfile::tempdir().unwrap();
+    let (image, out) = (scratch.path().join("disk.img"), scratch.path().join("out"));
+    std::fs::write(&image, bytes).unwrap();
+    std::fs::create_dir(&out).unwrap();
+    let start = (disk::START / 512).to_string();
+    // It fails where it finds no file system; then it has written nothing.
+    std::process::Command::new("tsk_recover")
+        .args(["-a", "-o", &start, image.to_str().unwrap(), out.to_str().unwrap()])
+        .output()
+        .expect("tsk_recover; tests/run installs it");
+    let (mut right, mut wrong) = (0, 0);
+    let mut found = BTreeMap::new();
+    disk::hashes(&out, &out, &mut found);
+    for (path, sha) in found {
+        match disk.truth.get(&path) {
+            Some(known) if *known == sha => right += 1,
+            Some(_) => wrong += 1,
+            None => {}
+        }
+    }
+    (right, wrong)
+}
+
+#[test]
+fn at_least_as_many_right_files_as_sleuth_kit_finds_and_none_wrong() {
+    let disk = shared();
+    let truth = truth(disk);
+    for (n, (name, geometry)) in attacks(disk.bytes.len() as u64).into_iter().take(2).enumerate() {
+        let mut bytes = disk.bytes.clone();
+        let done = Damage::plain(geometry, n as u64).apply(&mut bytes);
+        let ours = score(&truth, &done.encrypted, &files(&bytes, &judged_map(&bytes)));
+        let (right, wrong) = sleuthkit(disk, &bytes);
+        let whole = ours.whole - ours.wrong.len();
+        println!("{name}: vmglean {whole} right, 0 wrong; Sleuth Kit {right} right, {wrong} wrong");
+        assert!(ours.wrong.is_empty(), "{name}: {:?}", ours.wrong);
+        assert!(whole >= right, "{name}: {whole} of ours, {right} of theirs");
     }
 }
