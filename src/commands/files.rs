@@ -360,6 +360,12 @@ impl Job<'_> {
                     files.lost_names()
                 ),
             );
+            if let Some(why) = files.mistrust() {
+                ui.warn(format!(
+                    "volume {}: {why}; only files that prove themselves are called whole",
+                    volume.number
+                ));
+            }
             files.each(!self.args.untested, &self.stop.flag(), &mut *sink)?;
         }
         Ok(())

@@ -165,7 +165,7 @@ pub struct FilesSummary {
 
 /// A verdict's word.
 #[must_use]
-pub fn word(verdict: Verdict) -> &'static str {
+pub(super) fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Proven => "proven",
         Verdict::Intact => "intact",
@@ -280,7 +280,7 @@ fn path(bytes: &[u8]) -> RecordPath {
 
 /// A time in UTC at full 100 ns.
 #[must_use]
-pub fn time(ns: Option<i128>) -> Option<String> {
+pub(super) fn time(ns: Option<i128>) -> Option<String> {
     let stamp = jiff::Timestamp::from_nanosecond(ns?).ok()?;
     let part = stamp.subsec_nanosecond() / 100;
     Some(format!("{}.{part:07}Z", stamp.strftime("%Y-%m-%dT%H:%M:%S")))
