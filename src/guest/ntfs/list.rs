@@ -88,13 +88,19 @@ impl<'a> NtfsFiles<'a> {
             hit.is_in_use
                 && hit.base.is_none()
                 && !hit.is_folder
-                && self.hits.names_of(hit).iter().any(|name| content::is_provable(self.hits.text(name)))
+                && self
+                    .hits
+                    .names_of(hit)
+                    .iter()
+                    .any(|name| content::is_provable(self.hits.text(name)))
         };
         let all: Vec<&Entry> = self
             .placed
             .entries
             .iter()
-            .filter(|entry| self.hits.records.get(entry.hit as usize).as_ref().is_some_and(is_provable))
+            .filter(|entry| {
+                self.hits.records.get(entry.hit as usize).as_ref().is_some_and(is_provable)
+            })
             .collect();
         let step = all.len().div_ceil(MOST_TRIALS).max(1);
         let trials: Vec<(&Entry, &RecordHit)> = all
@@ -116,9 +122,12 @@ impl<'a> NtfsFiles<'a> {
             .collect();
         let tested = told.iter().filter(|(proven, alarm)| *proven || *alarm).count();
         let alarms = told.iter().filter(|(_, alarm)| *alarm).count();
-        let is_blind = (alarms >= 2 && alarms * 50 >= tested) || (alarms >= 3 && alarms * 200 >= tested);
+        let is_blind =
+            (alarms >= 2 && alarms * 50 >= tested) || (alarms >= 3 && alarms * 200 >= tested);
         is_blind.then(|| {
-            format!("the map misses damage: {alarms} of {tested} files with checksums contradict it")
+            format!(
+                "the map misses damage: {alarms} of {tested} files with checksums contradict it"
+            )
         })
     }
 
