@@ -15,6 +15,7 @@ pub mod finding;
 pub mod guest;
 pub mod inspect;
 pub mod interrupt;
+pub mod map;
 pub mod outcome;
 pub mod report;
 pub mod salvage;

@@ -119,3 +119,29 @@ fn the_answer_is_the_same_however_many_threads_work() {
         assert!(sweep(jobs) == one, "--jobs {jobs} answers otherwise than --jobs 1");
     }
 }
+
+/// A command that does not exist is the last thing to tell somebody on such a day.
+#[test]
+fn every_next_command_of_the_samples_can_be_typed() {
+    let (_, record) = sweep("2");
+    let record: Value = serde_json::from_slice(&record).unwrap();
+    let mut typed = BTreeSet::new();
+    // What these commands write must not land in the checkout.
+    let desk = tempfile::tempdir().unwrap();
+    let samples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
+    std::os::unix::fs::symlink(samples, desk.path().join("samples")).unwrap();
+    for machine in record["machines"].as_array().unwrap() {
+        let command = machine["next_command"].as_str().unwrap();
+        if !typed.insert(command) {
+            continue;
+        }
+        let program = env!("CARGO_BIN_EXE_vmglean");
+        let line = format!("vmglean() {{ {program} \"$@\"; }}; {command}");
+        let done =
+            Command::new("bash").current_dir(desk.path()).args(["-c", &line]).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(matches!(done.status.code(), Some(0 | 1)), "{command}: {said}");
+        assert!(!done.stdout.is_empty(), "{command} says nothing");
+    }
+    assert!(typed.len() > 8, "{typed:?}");
+}

@@ -10,7 +10,7 @@ const ORDER: [&[&str]; 11] = [
     &["families", "disk"],
     &["catalog"],
     &["triage"],
-    &["consolidate"],
+    &["consolidate", "map"],
     &["guest"],
     &["salvage"],
     &["redeploy"],

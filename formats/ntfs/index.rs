@@ -127,9 +127,5 @@ fn named(entry: &[u8], is_slack: bool) -> Option<IndexEntry> {
         && length.is_multiple_of(8);
     let is_plausible =
         record.sequence != 0 && name.parent.sequence != 0 && are_plausible(&name.times);
-    ((!is_slack && is_plausible) || (is_whole && is_plausible)).then_some(IndexEntry {
-        record,
-        name,
-        is_slack,
-    })
+    (is_plausible && (!is_slack || is_whole)).then_some(IndexEntry { record, name, is_slack })
 }

@@ -12,12 +12,10 @@ use crate::{
         footer::{FooterQuestion, read_footer},
         judge::{DamageMap, Facts, JudgeOptions, Survey, judge},
         pass::{Cancel, PassOptions, Stretch, run_pass},
+        pattern::{as_rule, library},
     },
     ui::Progress,
 };
-
-/// Damaged ranges that a footer states, as far as they are taken over.
-const MOST_STATED: usize = 65_536;
 
 /// What is known of the chain from link `at` on: what it tells of itself, and a damage map of
 /// every suspect. Reads each suspect whole.
@@ -78,10 +76,15 @@ fn map(
     }
     survey.finish();
     let stated = footer.layers.iter().filter_map(|layer| layer.prediction.as_ref());
+    let original = footer.original_size_bytes;
     let facts = Facts {
         path: suspect.path.as_path().display().to_string(),
         attacked: Some(suspect.reason.clone()),
-        stated: stated.map(|prediction| prediction.ranges(MOST_STATED)).collect(),
+        library: library(families, original)
+            .into_iter()
+            .chain(stated.filter_map(as_rule))
+            .collect(),
+        is_disk: true,
         footer: footer.evidence.clone(),
         ..Facts::default()
     };

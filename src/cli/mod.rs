@@ -43,6 +43,8 @@ pub enum Command {
     Consolidate(Box<commands::consolidate::Args>),
     /// Put machines together again: configuration, descriptors, small files, disks.
     Salvage(commands::salvage::Args),
+    /// Where a disk is zero, intact, encrypted, unreadable or undetermined, and why.
+    Map(commands::map::Args),
     /// Volumes and files inside a damaged disk, each with its verdict; whole ones written out.
     Files(commands::files::Args),
     /// Show a recorded sweep as a page, text or a table.

@@ -100,7 +100,7 @@ impl Writer {
         file: &GuestFile,
         stream: &Stream,
     ) -> Result<Written, GetError> {
-        let output = self.free(base(file).join(safe_path(&file.path)));
+        let output = self.free(&base(file).join(safe_path(&file.path)));
         let path = self.root.join(&output);
         let failed = |source| GetError::Write { path: path.clone(), source };
         if let Some(folder) = path.parent() {
@@ -114,7 +114,7 @@ impl Writer {
         let (md5, sha256, holes) = copied?;
         let mut links = Vec::new();
         for link in &file.links {
-            let name = self.free(base(file).join(safe_path(link)));
+            let name = self.free(&base(file).join(safe_path(link)));
             let other = self.root.join(&name);
             if let Some(folder) = other.parent() {
                 fs::create_dir_all(folder).map_err(failed)?;
@@ -129,8 +129,8 @@ impl Writer {
 
     /// `path`, or with a number where another file has taken that name; names that differ only
     /// in case are one here, so that the output can be copied to Windows.
-    fn free(&mut self, path: PathBuf) -> PathBuf {
-        let mut free = path.clone();
+    fn free(&mut self, path: &Path) -> PathBuf {
+        let mut free = path.to_path_buf();
         loop {
             let key = PathBuf::from(free.to_string_lossy().to_lowercase());
             if !self.taken.contains_key(&key) && self.root.join(&free).symlink_metadata().is_err() {

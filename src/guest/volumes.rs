@@ -296,9 +296,12 @@ pub fn lcn_of(runs: &[DataRun], vcn: u64) -> Option<u64> {
     run.lcn?.checked_add(vcn - run.vcn)
 }
 
+/// Record number and sequence of a folder.
+type FolderKey = (u64, u16);
+
 /// For each index block of a folder whose record is known: where the volume must begin.
 fn start_votes(ground: &Ground<'_>, hits: &Hits) -> HashMap<(u64, u32), u32> {
-    let mut blocks: HashMap<(u64, u16), Vec<(u64, u64, u32)>> = HashMap::new();
+    let mut blocks: HashMap<FolderKey, Vec<(u64, u64, u32)>> = HashMap::new();
     for hit in hits.indexes.iter().take(MOST_VOTERS) {
         let folder = (hit.folder.number, hit.folder.sequence);
         blocks.entry(folder).or_default().push((hit.at, hit.vcn, hit.bytes));

@@ -10,6 +10,7 @@ pub mod json;
 mod judge;
 #[cfg(test)]
 mod made;
+pub mod map;
 pub mod plain;
 pub mod record;
 pub mod salvage;

@@ -83,8 +83,8 @@ pub(super) fn write(plan: &MachinePlan, options: SalvageOptions) -> String {
         }
         if let (Carried::Left, Some(leaf)) = (disk.carried, disk.sources.first()) {
             let leaf = plain(&leaf.lossy()).replace('\'', "'\\''");
-            line("      what is left of it, as one disk with every lost range listed:");
-            line(&format!("      vmglean consolidate '{leaf}' -o NAME.vmdk -O flat"));
+            line("      which of its bytes are left:");
+            line(&format!("      vmglean map '{leaf}'"));
         }
     }
     line("");

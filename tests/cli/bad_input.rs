@@ -7,13 +7,11 @@ use std::{
     path::Path,
 };
 
-use serde_json::Value;
-use vmglean_forge::estate;
-
 use crate::run::{
-    BASE, codes, configure, descriptor, folder, machine, sample_machine, shimmed, unprivileged,
-    vmglean,
+    BASE, codes, configure, descriptor, folder, machine, made, sample_machine, shimmed,
+    unprivileged, vmglean,
 };
+use serde_json::Value;
 
 /// Findings of the record that carry `code`, wherever they stand.
 fn findings<'a>(record: &'a Value, code: &str) -> Vec<&'a Value> {
@@ -65,7 +63,7 @@ fn what_may_not_be_read_is_listed_and_is_not_called_lost() {
         sample_machine(root.path(), name);
     }
     let close = |path: &str| {
-        fs::set_permissions(root.path().join(path), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(root.path().join(path), fs::Permissions::from_mode(0o0)).unwrap();
     };
     close("app01");
     close("files01/files01.vmx");
@@ -107,7 +105,7 @@ fn a_disk_that_may_not_be_read_is_neither_intact_nor_lost() {
     let root = folder();
     sample_machine(root.path(), "web01");
     let flat = root.path().join("web01/web01-flat.vmdk");
-    fs::set_permissions(&flat, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&flat, fs::Permissions::from_mode(0o0)).unwrap();
     let done = unprivileged(root.path(), &["sweep", "--json", "."]);
     assert_eq!(done.code, Some(3));
     let record = done.json();
@@ -260,7 +258,7 @@ fn a_descriptor_of_a_gibibyte_is_not_read_whole() {
 #[test]
 fn names_with_line_ends_and_names_that_are_no_text_stay_on_their_line_and_in_the_record() {
     let root = folder();
-    let made = estate::make();
+    let made = made();
     let names: [&[u8]; 2] = [b"new\nline\x1b[31m", b"no \xff\xfe text"];
     for name in names {
         let place = root.path().join(OsStr::from_bytes(name));

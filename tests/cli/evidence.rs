@@ -9,9 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use vmglean_forge::estate;
-
-use crate::run::{folder, tool, vmglean};
+use crate::run::{folder, made, tool, vmglean};
 
 /// Everything that a look from outside can tell of a file or folder.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +45,7 @@ fn look(root: &Path) -> BTreeMap<PathBuf, Seen> {
 fn sweeping_and_inspecting_leave_every_file_as_it_was() {
     let place = folder();
     let root = place.path().join("ds");
-    estate::make().write(&root).unwrap();
+    made().write(&root).unwrap();
     // The look itself reads; times are set back and looked at once more behind it.
     let before = look(&root);
     age(&root);
@@ -136,7 +134,7 @@ const CHANGING: [&str; 24] = [
 fn the_system_sees_no_call_that_could_change_evidence() {
     let place = folder();
     let root = place.path().join("evidence-root");
-    estate::make().write(&root).unwrap();
+    made().write(&root).unwrap();
     let victim = place.path().join("victim.bin");
     fs::write(&victim, vec![b'V'; 4096]).unwrap();
     let text = crate::run::descriptor(8, victim.to_str().unwrap(), 1, crate::run::BASE);

@@ -11,7 +11,10 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
-use vmglean_forge::{estate, vm::text::Machine};
+use vmglean_forge::{
+    estate::{self, Estate},
+    vm::text::Machine,
+};
 
 /// How a run ended and what it said.
 #[derive(Debug, PartialEq, Eq)]
@@ -101,9 +104,15 @@ pub(crate) fn samples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/estate")
 }
 
+/// The sample estate, made once.
+pub(crate) fn made() -> &'static Estate {
+    static MADE: OnceLock<Estate> = OnceLock::new();
+    MADE.get_or_init(estate::make)
+}
+
 /// The sample machine `name` (a part of its folder's path), alone, as `folder/NAME`.
 pub(crate) fn sample_machine(folder: &Path, name: &str) {
-    let made = estate::make();
+    let made = made();
     let inside = format!("/{name}/");
     for (path, content) in &made.files {
         if let Some((_, file)) = path.split_once(&inside) {

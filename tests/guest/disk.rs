@@ -13,25 +13,23 @@ use sha2::{Digest, Sha256};
 use vmglean_forge::damage::Rng;
 
 /// Where the partition begins.
-pub const START: u64 = 1 << 20;
+pub(crate) const START: u64 = 1 << 20;
 
 /// A disk before any attack.
-pub struct Disk {
+pub(crate) struct Disk {
     /// All of its bytes.
     pub bytes: Vec<u8>,
     /// SHA-256 of every file by path, taken while mounted.
     pub truth: BTreeMap<String, [u8; 32]>,
-    /// Paths of files that were deleted again.
-    pub deleted: Vec<String>,
 }
 
 /// SHA-256 of some bytes.
-pub fn sha(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
 /// Runs a tool; see tests/run for what it takes.
-pub fn tool(name: &str, arguments: &[&str]) -> String {
+pub(crate) fn tool(name: &str, arguments: &[&str]) -> String {
     let path = std::env::var("PATH").unwrap_or_default() + ":/sbin:/usr/sbin";
     let out = Command::new(name)
         .args(arguments)
@@ -103,7 +101,7 @@ fn png(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Fills a mounted volume with what file servers hold.
-fn fill(root: &Path, small: usize) -> Vec<String> {
+fn fill(root: &Path, small: usize) {
     let mut rng = Rng::new(4711);
     let put = |name: &str, bytes: &[u8]| {
         let path = root.join(name);
@@ -169,11 +167,10 @@ fn fill(root: &Path, small: usize) -> Vec<String> {
     for name in &deleted {
         fs::remove_file(root.join(name)).unwrap();
     }
-    deleted
 }
 
 /// SHA-256 of all files below `at`, by path below `root`.
-pub fn hashes(root: &Path, at: &Path, truth: &mut BTreeMap<String, [u8; 32]>) {
+pub(crate) fn hashes(root: &Path, at: &Path, truth: &mut BTreeMap<String, [u8; 32]>) {
     for entry in fs::read_dir(at).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -186,7 +183,7 @@ pub fn hashes(root: &Path, at: &Path, truth: &mut BTreeMap<String, [u8; 32]>) {
 }
 
 /// Makes a disk with one NTFS volume of `mib` MiB and `small` small files.
-pub fn ntfs(mib: u64, small: usize) -> Disk {
+pub(crate) fn ntfs(mib: u64, small: usize) -> Disk {
     let scratch = tempfile::tempdir().unwrap();
     let image = scratch.path().join("volume.img");
     let image = image.to_str().unwrap();
@@ -197,16 +194,16 @@ pub fn ntfs(mib: u64, small: usize) -> Disk {
     let at = mount.to_str().unwrap();
     tool("ntfs-3g", &["-o", "streams_interface=windows,compression", image, at]);
     let filled = std::panic::catch_unwind(|| {
-        let deleted = fill(&mount, small);
+        fill(&mount, small);
         let mut truth = BTreeMap::new();
         hashes(&mount, &mount, &mut truth);
         for stream in ["Data/with streams.txt:Zone.Identifier", "Data/with streams.txt:big"] {
             truth.insert(stream.to_owned(), sha(&fs::read(mount.join(stream)).unwrap()));
         }
-        (truth, deleted)
+        truth
     });
     tool("umount", &[at]);
-    let (truth, deleted) = filled.unwrap();
+    let truth = filled.unwrap();
     // ntfs-3g lets go of the image a moment after the mount is gone.
     let volume = settled(Path::new(image));
     let disk = scratch.path().join("disk.img");
@@ -217,7 +214,7 @@ pub fn ntfs(mib: u64, small: usize) -> Disk {
     tool("sgdisk", &["-n", &partition, "-t", "1:0700", "-c", "1:Basic data partition", path]);
     let mut bytes = fs::read(&disk).unwrap();
     bytes[START as usize..][..volume.len()].copy_from_slice(&volume);
-    Disk { bytes, truth, deleted }
+    Disk { bytes, truth }
 }
 
 /// The image once two readings of it, a moment apart, are the same and its user is gone.

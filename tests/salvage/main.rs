@@ -1,5 +1,10 @@
 //! `vmglean salvage` end to end, over forged machines that lose their small files one by one.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail as the test does")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test's helpers fail as the test does"
+)]
 
 mod make;
 
@@ -115,9 +120,9 @@ fn each_small_file_lost_or_encrypted_in_turn_comes_back() {
             let vmxf = fs::read(estate.file("srv.vmxf")).unwrap();
             let disk = estate.content.clone();
             if encrypted {
-                estate.encrypt(lost)
+                estate.encrypt(lost);
             } else {
-                fs::remove_file(estate.file(lost)).unwrap()
+                fs::remove_file(estate.file(lost)).unwrap();
             }
             let before = tree(&estate.path());
             let (code, record, _) = salvage(estate.path(), estate.out(), &[]);
@@ -322,7 +327,7 @@ fn foreign_folders_and_places_inside_evidence_are_refused() {
     let file = estate.path().with_file_name("file");
     fs::write(&file, b"").unwrap();
     assert_eq!(salvage(estate.path(), &file, &[]).0, 2);
-    assert_eq!(salvage(Path::new("/nowhere/at-all"), &estate.out(), &[]).0, 74);
+    assert_eq!(salvage(Path::new("/nowhere/at-all"), estate.out(), &[]).0, 74);
     let (code, _, stderr) = salvage(estate.path(), estate.out(), &["--machine", "nobody"]);
     assert_eq!(code, 2);
     assert!(stderr.contains("no machine is called \"nobody\"; there are \"srv\""), "{stderr}");

@@ -150,16 +150,16 @@ mod tests {
     fn one_changed_byte_in_a_page_contradicts_a_database() {
         for page_bytes in [4096, 8192, 32_768] {
             let mut file = database(page_bytes, 20);
-            let told = ese(&file, &file[..4096].to_vec()).unwrap();
+            let told = ese(&file, &file[..4096]).unwrap();
             assert_eq!(told.content, Content::Proven, "{told:?}");
             file[page_bytes * 7 + 3000] ^= 1;
-            let told = ese(&file, &file[..4096].to_vec()).unwrap();
+            let told = ese(&file, &file[..4096]).unwrap();
             assert_eq!(told.content, Content::Contradicted, "{told:?}");
             // A page in another one's place is as wrong as a broken one.
             let mut file = database(page_bytes, 20);
             let page = file[page_bytes * 7..page_bytes * 8].to_vec();
             file[page_bytes * 9..page_bytes * 10].copy_from_slice(&page);
-            let told = ese(&file, &file[..4096].to_vec()).unwrap();
+            let told = ese(&file, &file[..4096]).unwrap();
             assert_eq!(told.content, Content::Contradicted, "{told:?}");
         }
     }

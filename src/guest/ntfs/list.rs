@@ -300,7 +300,7 @@ impl<'a> NtfsFiles<'a> {
                     match found {
                         Some(record) => records.push(record),
                         None => {
-                            reasons.push(format!("its further record {} is lost", wanted.number))
+                            reasons.push(format!("its further record {} is lost", wanted.number));
                         }
                     }
                 }

@@ -28,6 +28,9 @@ pub struct MapRecord {
     /// The files that hold the disk's bytes, leaf first; `runs` point into it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<RecordPath>,
+    /// Hashes of those files, where asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hashes: Vec<HashRecord>,
     /// The whole disk in order, without gap or overlap.
     pub runs: Vec<MapRun>,
     /// What the runs point to.
@@ -38,6 +41,31 @@ pub struct MapRecord {
     /// Time, version and arguments; left out with `--reproducible`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunInfo>,
+}
+
+/// Hashes of one file, in lower-case hex.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HashRecord {
+    /// Index into the record's `files`.
+    pub file: usize,
+    /// The file's absolute path.
+    pub path: RecordPath,
+    /// Its length.
+    pub size_bytes: u64,
+    /// Whether all of it could be read; what could not counts as zeros.
+    pub is_whole: bool,
+    /// MD5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub md5: Option<String>,
+    /// SHA-1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha1: Option<String>,
+    /// SHA-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// BLAKE3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blake3: Option<String>,
 }
 
 /// Bytes appended to a file by an encryptor.
@@ -126,6 +154,22 @@ pub struct MapRun {
     /// How far the edges could lie elsewhere, where they are not exact to the byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edge: Option<EdgeUncertainty>,
+    /// Where only small runs at equal distance are encrypted: which, and what lies between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lattice: Option<LatticeRecord>,
+}
+
+/// Small encrypted runs at equal distance inside one [`MapRun`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatticeRecord {
+    /// A place where a small run begins; others lie whole periods away.
+    pub origin_bytes: u64,
+    /// Length of each.
+    pub run_bytes: u64,
+    /// Distance of their starts.
+    pub period_bytes: u64,
+    /// State of the bytes between them.
+    pub between: MapState,
 }
 
 /// By how many bytes, either way, the edges of a run could be off.

@@ -13,8 +13,8 @@ mod totals;
 
 pub use crate::source::RecordPath;
 pub use map::{
-    EdgeUncertainty, FooterRecord, MAP_SCHEMA, MapRecord, MapRun, MapState, MapSummary,
-    PatternKind, PatternRecord,
+    EdgeUncertainty, FooterRecord, HashRecord, LatticeRecord, MAP_SCHEMA, MapRecord, MapRun,
+    MapState, MapSummary, PatternKind, PatternRecord,
 };
 pub use number::{Fraction, Score};
 pub use sweep::{

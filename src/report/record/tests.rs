@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::{
-    DiskVerdict, EdgeUncertainty, FooterRecord, MAP_SCHEMA, MachineVerdict, MapRecord, MapRun,
-    MapState, MapSummary, PatternKind, PatternRecord, Route, Score,
+    DiskVerdict, EdgeUncertainty, FooterRecord, HashRecord, LatticeRecord, MAP_SCHEMA,
+    MachineVerdict, MapRecord, MapRun, MapState, MapSummary, PatternKind, PatternRecord, Route,
+    Score,
 };
 use crate::{
     outcome::Outcome,
@@ -33,6 +34,16 @@ fn map() -> MapRecord {
             sentence: Some("1 MiB of every 8 MiB".into()),
         }),
         files: vec!["SQL01-flat.vmdk".into()],
+        hashes: vec![HashRecord {
+            file: 0,
+            path: "/ds/SQL01-flat.vmdk".into(),
+            size_bytes: 4096,
+            is_whole: true,
+            md5: Some("00".into()),
+            sha1: Some("00".into()),
+            sha256: Some("00".into()),
+            blake3: Some("00".into()),
+        }],
         runs: vec![MapRun {
             offset_bytes: 0,
             length_bytes: 4096,
@@ -41,6 +52,12 @@ fn map() -> MapRecord {
             file: Some(0),
             file_offset_bytes: Some(0),
             edge: Some(EdgeUncertainty { start_bytes: 0, end_bytes: 64 }),
+            lattice: Some(LatticeRecord {
+                origin_bytes: 0,
+                run_bytes: 64,
+                period_bytes: 192,
+                between: MapState::Intact,
+            }),
         }],
         evidence: small.machines[2].disks[0].evidence.clone(),
         findings: small.machines[2].findings.clone(),

@@ -204,7 +204,9 @@ impl<'a> ChainFiles<'a, '_> {
                     facts.hint.as_deref().unwrap_or_default(),
                     below.name
                 );
-                let next = Some("open the disk through vmglean consolidate, or rename the parent");
+                let next = Some(
+                    "rename the parent in the copy, or put its present name into the descriptor",
+                );
                 plan.tell("disk.hint-differs", Weight::Damage, what, next);
             }
         }
@@ -306,7 +308,8 @@ impl<'a> ChainFiles<'a, '_> {
             ) => ExtentWord::Sparse,
             (Content::Sparse { .. }, _) => {
                 return Err(
-                    "a sparse file without its descriptor: vmglean consolidate reads it".into()
+                    "a sparse file without its descriptor: vmglean chain tells what it stands on"
+                        .into(),
                 );
             }
             (_, NameKind::Flat) if hosted() => ExtentWord::Flat,

@@ -4,30 +4,33 @@ use std::ops::Range;
 
 use super::{
     DamageMap, Facts, JudgeOptions,
+    ecb::{self, Ecb},
+    edge, placed, rule,
     runs::{Run, State, overlay, push},
-    segments::{Segment, segments},
+    segments::segments,
     survey::{Survey, Tone},
 };
 use crate::{
-    finding::{Evidence, EvidenceKind},
+    finding::{Evidence, EvidenceKind, Finding, Weight},
     source::Source,
-    triage::pattern::{self, Rule, RuleKind, SeenRun},
+    triage::{
+        lanes, leaks,
+        pattern::{Rule, RuleKind},
+        quick,
+        structure::{self, Explained, Strength},
+    },
 };
 
-/// Block length.
-const BLOCK: u64 = 4096;
-/// A random-like start this long is no boot sector, partition table or file header.
-const HEAD_BYTES: u64 = 8192;
-/// Inward of an edge that no rule places, so much may still be compressed plaintext.
-const INNER_DOUBT: u64 = 32_768;
-/// Edges that no rule places are seen this exactly at best.
-const OUTER_DOUBT: u64 = 64;
-
 /// Evidence on the way to the map.
-struct Reasons(Vec<Evidence>);
+pub(super) struct Reasons(Vec<Evidence>);
 
 impl Reasons {
-    fn add(&mut self, kind: EvidenceKind, range: Range<u64>, detail: impl Into<String>) -> usize {
+    pub(super) fn add(
+        &mut self,
+        kind: EvidenceKind,
+        range: Range<u64>,
+        detail: impl Into<String>,
+    ) -> usize {
         self.0.push(Evidence {
             kind,
             offset_bytes: range.start,
@@ -48,16 +51,39 @@ pub fn judge(
 ) -> DamageMap {
     let size = survey.size_bytes;
     let original = facts.original_bytes.unwrap_or(size).min(size);
-    let mut reasons = Reasons(Vec::new());
-    let proven: Vec<Range<u64>> = Vec::new();
-    let segments = segments(source, survey, &proven, original);
-    let seen: Vec<SeenRun> = segments.iter().map(|&s| s.into()).collect();
-    let rule = find_rule(survey, &seen, facts, original);
+    let mut reasons = Reasons(facts.footer.clone());
+    let mut findings = Vec::new();
+    let period = leaks::key_stream_period(source, survey, &facts.path);
+    // Under a key stream that repeats, sums over several blocks say nothing.
+    let unsummed = period.is_some().then(|| survey.unsummed());
+    let survey = unsummed.as_ref().unwrap_or(survey);
+    let owners = quick::owner_encrypted(source, original);
+    let explained = structure::explain(source, survey, original);
+    let survey = &survey.retoned(&tones(&owners, &explained));
+    let lattice = lanes::find(source, survey, original);
+    let segments = segments(source, survey, original);
+    let rule = rule::find(survey, &segments, lattice.as_ref(), facts, original);
 
     let mut runs = base(survey, rule.as_ref(), options, &mut reasons);
-    runs = overlay(runs, edge_runs(survey, &segments, rule.as_ref(), original, &mut reasons));
+    runs = overlay(runs, owner_runs(survey, &owners, &explained, &mut reasons));
+    runs = overlay(runs, edge::edge_runs(survey, &segments, rule.as_ref(), original, &mut reasons));
     if let Some(rule) = &rule {
-        runs = overlay(runs, rule_runs(survey, rule, &segments, original, &mut reasons));
+        let placed = match rule.kind {
+            RuleKind::Lattice => &Rule { run: 0, ..*rule },
+            _ => rule,
+        };
+        runs = overlay(runs, placed::rule_runs(survey, placed, &segments, original, &mut reasons));
+    }
+    if let Some(found) = &lattice {
+        runs = placed::with_lattice(runs, found, &mut reasons, original);
+    }
+    if let Some(found) = &lattice {
+        findings.extend(leaks::same_bytes(found, &facts.path));
+    }
+    findings.extend(period);
+    if let Some(found) = ecb::find(source, survey, original) {
+        runs = overlay(runs, ecb_runs(survey, &found, facts, &mut reasons));
+        findings.push(ecb_finding(&found, facts));
     }
     if original < size {
         let why = reasons.add(
@@ -73,39 +99,27 @@ pub fn judge(
         runs,
         rule,
         evidence: reasons.0,
-        findings: Vec::new(),
+        findings,
     }
 }
 
-fn find_rule(survey: &Survey, seen: &[SeenRun], facts: &Facts, size: u64) -> Option<Rule> {
-    let comb = pattern::fit(survey, seen, size);
-    let first = seen.first()?;
-    let headed = first.start == 0 && first.end >= HEAD_BYTES.min(size);
-    let plaintext = size > first.end || facts.attacked.is_some();
-    match comb {
-        Some(mut rule) => {
-            if headed
-                && !rule.ranges(0..1, size).any(|r| r.contains(&0) && r.end + BLOCK > first.end)
-                && let Some(last) = first.last
-            {
-                rule.head_end = last.at;
-            }
-            Some(rule)
-        }
-        None if headed && plaintext => Some(Rule {
-            kind: if first.end >= size { RuleKind::Whole } else { RuleKind::Head },
-            head_start: 0,
-            head_end: first.last.map_or(first.end, |e| e.at),
-            start: size,
-            run: 0,
-            period: 1,
-            stop: size,
-            tail_start: size,
-            score: 20.0,
-            confirmed: 0,
-        }),
-        None => None,
-    }
+fn tones(
+    owners: &[(Range<u64>, &'static str)],
+    explained: &[Explained],
+) -> Vec<(Range<u64>, Tone)> {
+    let mut all: Vec<(Range<u64>, Tone)> =
+        owners.iter().map(|(range, _)| (range.clone(), Tone::Owner)).collect();
+    let outside = |at: u64| !owners.iter().any(|(range, _)| range.contains(&at));
+    all.extend(explained.iter().filter(|e| outside(e.range.start)).map(|e| {
+        let tone = match e.strength {
+            Strength::Named => Tone::Owner,
+            Strength::Walked => Tone::Walked,
+            Strength::Proven => Tone::Proven,
+        };
+        (e.range.clone(), tone)
+    }));
+    all.sort_by_key(|(range, _)| range.start);
+    all
 }
 
 /// What each piece is without any rule.
@@ -136,18 +150,26 @@ fn base(
         EvidenceKind::Statistic,
         "random-like (chi-square 182 to 340 per 4 KiB), and neither a structure nor a rule explains it",
     );
+    let walked =
+        why(EvidenceKind::Structure, "parts of a container lead over it by the lengths they state");
+    let proven = why(EvidenceKind::Structure, "inside a container whose checksum over it is right");
+    let owner = why(
+        EvidenceKind::Structure,
+        "inside a volume or file that its owner encrypted: looks the same damaged or not",
+    );
+    // Strictly, only what is proven is intact.
+    let likely = if options.strict { State::Undetermined } else { State::Intact };
     let mut runs = Vec::with_capacity(survey.pieces.len());
     for piece in &survey.pieces {
         let (state, evidence) = match piece.tone {
             Tone::Absent => (State::Absent, absent),
             Tone::Zero => (State::Zero, zero),
             Tone::Unreadable => (State::Unreadable, unreadable),
-            Tone::Plain => {
-                (if options.strict { State::Undetermined } else { State::Intact }, plain)
-            }
-            Tone::Packed => {
-                (if options.strict { State::Undetermined } else { State::Intact }, packed)
-            }
+            Tone::Plain => (likely, plain),
+            Tone::Packed => (likely, packed),
+            Tone::Walked => (likely, walked),
+            Tone::Proven => (State::Intact, proven),
+            Tone::Owner => (State::Undetermined, owner),
             Tone::Doubtful if rule.is_some_and(|r| r.run > 0) && !options.strict => {
                 (State::Intact, off_rule)
             }
@@ -158,155 +180,85 @@ fn base(
     runs
 }
 
-/// Where a segment's edge lies inside a block: the ciphertext's part of the plaintext block is
-/// no longer plaintext, and the other way round.
-fn edge_runs(
+/// Names the volumes and containers, so that each run tells its own reason.
+fn owner_runs(
     survey: &Survey,
-    segments: &[Segment],
-    rule: Option<&Rule>,
-    size: u64,
+    owners: &[(Range<u64>, &'static str)],
+    explained: &[Explained],
     reasons: &mut Reasons,
 ) -> Vec<Run> {
-    let all = 0..size;
-    let cut = reasons.add(
-        EvidenceKind::Statistic,
-        all.clone(),
-        "byte-level change point between plaintext and random-like bytes",
-    );
-    let hidden = reasons.add(
-        EvidenceKind::Statistic,
-        all,
-        "borders on random-like bytes; the edge could lie anywhere in this block",
-    );
     let mut out: Vec<Run> = Vec::new();
-    let mut put = |run: Run| {
-        // Two edges can meet in one block between two segments.
-        let start = out.last().map_or(run.start, |last| run.start.max(last.end));
-        if start < run.end {
-            out.push(Run { start, ..run });
-        }
-    };
-    for segment in segments {
-        let snapped = |at: u64, low: u64, high: u64| {
-            rule.and_then(|rule| {
-                rule.ranges(at.saturating_sub(BLOCK)..at + BLOCK, size)
-                    .flat_map(|r| [r.start, r.end])
-                    .find(|edge| (low..=high).contains(edge))
-            })
+    let mut all: Vec<(Range<u64>, Tone, String)> = owners
+        .iter()
+        .map(|(range, name)| (range.clone(), Tone::Owner, format!("inside a {name} volume: encrypted by its owner, and ransomware's work in it looks the same")))
+        .collect();
+    for one in explained {
+        let (tone, text) = match one.strength {
+            Strength::Named => (Tone::Owner, format!("inside {}", one.what)),
+            Strength::Walked => (Tone::Walked, one.what.clone()),
+            Strength::Proven => (Tone::Proven, one.what.clone()),
         };
-        match segment.first {
-            Some(edge) if segment.start > 0 => {
-                let known =
-                    snapped(edge.at, edge.low.saturating_sub(OUTER_DOUBT), edge.high + OUTER_DOUBT);
-                let at = known.unwrap_or(edge.low);
-                let doubt =
-                    if known.is_some() { 0 } else { (edge.high - edge.low).max(OUTER_DOUBT) };
-                if at < segment.start {
-                    let mut run = Run::new(at..segment.start, State::Undetermined, cut);
-                    run.start_doubt = doubt;
-                    put(run);
-                } else if at > segment.start {
-                    put(Run::new(segment.start..at, State::Intact, cut));
-                }
-            }
-            Some(_) => {}
-            None => {
-                let before = segment.start.saturating_sub(BLOCK);
-                if survey
-                    .tone_at(before)
-                    .is_some_and(|t| matches!(t, Tone::Plain | Tone::Packed | Tone::Zero))
-                {
-                    put(Run::new(before..segment.start, State::Undetermined, hidden));
-                }
-            }
+        all.push((one.range.clone(), tone, text));
+    }
+    all.sort_by_key(|(range, ..)| range.start);
+    for (range, tone, text) in all {
+        let pieces: Vec<_> = survey.over(&range).iter().filter(|p| p.tone == tone).collect();
+        if pieces.is_empty() {
+            continue;
         }
-        match segment.last {
-            Some(edge) if segment.end < size => {
-                let known =
-                    snapped(edge.at, edge.low.saturating_sub(OUTER_DOUBT), edge.high + OUTER_DOUBT);
-                let at = known.unwrap_or(edge.high);
-                let doubt =
-                    if known.is_some() { 0 } else { (edge.high - edge.low).max(OUTER_DOUBT) };
-                if at > segment.end {
-                    let mut run = Run::new(segment.end..at, State::Undetermined, cut);
-                    run.end_doubt = doubt;
-                    put(run);
-                } else if at < segment.end {
-                    put(Run::new(at..segment.end, State::Intact, cut));
-                }
-            }
-            Some(_) => {}
-            None => {
-                let after = (segment.end + BLOCK).min(size);
-                if survey
-                    .tone_at(segment.end)
-                    .is_some_and(|t| matches!(t, Tone::Plain | Tone::Packed | Tone::Zero))
-                {
-                    put(Run::new(segment.end..after, State::Undetermined, hidden));
-                }
+        let why = reasons.add(EvidenceKind::Structure, range.clone(), text);
+        for piece in pieces {
+            let state = if tone == Tone::Owner { State::Undetermined } else { State::Intact };
+            let start = piece.start.max(range.start).max(out.last().map_or(0, |r| r.end));
+            let end = piece.end.min(range.end);
+            if start < end {
+                out.push(Run::new(start..end, state, why));
             }
         }
     }
     out
 }
 
-/// The rule's ranges where the disk bears them out.
-fn rule_runs(
-    survey: &Survey,
-    rule: &Rule,
-    segments: &[Segment],
-    size: u64,
-    reasons: &mut Reasons,
-) -> Vec<Run> {
-    let why = reasons.add(EvidenceKind::Pattern, 0..size, rule.to_string());
-    let inward = reasons.add(
-        EvidenceKind::Pattern,
-        0..size,
-        "end of the damage, placed by no rule: compressed plaintext could begin here",
+/// Where a cipher is used block by block, nothing looks random: what is seen between the
+/// repeated values is encrypted, what lies round them could be.
+fn ecb_runs(survey: &Survey, found: &Ecb, facts: &Facts, reasons: &mut Reasons) -> Vec<Run> {
+    let detail = format!(
+        "{} blocks of 4 KiB hold one value of 16 bytes over and over, as a block cipher without \
+         chaining makes of zeros",
+        found.blocks
     );
-    let mut out = Vec::new();
-    for range in rule.ranges(0..size, size) {
-        let inner = range.start.next_multiple_of(BLOCK)..range.end / BLOCK * BLOCK;
-        let mut at = range.start;
-        for piece in survey.over(&range) {
-            // Whole blocks that are no ciphertext stand against the rule and win; a block that
-            // the rule's edge cuts is the rule's.
-            let against =
-                matches!(piece.tone, Tone::Plain | Tone::Zero | Tone::Absent | Tone::Unreadable);
-            let (from, to) = (piece.start.max(inner.start), piece.end.min(inner.end));
-            if against && from < to {
-                if at < from {
-                    out.push(Run::new(at..from, State::Encrypted, why));
-                }
-                at = to;
-            }
-        }
-        if at < range.end {
-            out.push(Run::new(at..range.end, State::Encrypted, why));
-        }
-        let is_head = range.start == rule.head_start && range.end == rule.head_end;
-        if is_head
-            && !is_round(range.end, size)
-            && range.end < size
-            && let Some(last) = out.last_mut()
-        {
-            let doubtful = range.end.saturating_sub(INNER_DOUBT).max(last.start);
-            last.end = doubtful;
-            let mut run = Run::new(doubtful..range.end, State::Undetermined, inward);
-            let seen = segments.iter().find(|s| s.start == 0).and_then(|s| s.last);
-            run.end_doubt = seen.map_or(BLOCK, |e| (e.high - e.low).max(OUTER_DOUBT));
-            out.push(run);
-        }
-    }
-    out.retain(|r| r.start < r.end);
-    out
+    let why = reasons.add(EvidenceKind::Pattern, found.possible.clone(), detail);
+    // No empty space anywhere, and the repeated value over much of the disk.
+    let most = (found.seen.end - found.seen.start) * 4 >= survey.size_bytes;
+    let whole = found.possible.start == 0 && (most || facts.attacked.is_some());
+    survey
+        .over(&found.possible)
+        .iter()
+        .filter(|p| matches!(p.tone, Tone::Plain | Tone::Random | Tone::Doubtful | Tone::Packed))
+        .map(|p| {
+            let range = p.start.max(found.possible.start)..p.end.min(found.possible.end);
+            let inside = found.seen.start <= range.start && range.end <= found.seen.end;
+            let state = if inside || whole { State::Encrypted } else { State::Undetermined };
+            Run::new(range, state, why)
+        })
+        .filter(|r| r.start < r.end)
+        .collect()
 }
 
-/// Whether lockers would choose this length.
-fn is_round(at: u64, size: u64) -> bool {
-    at.is_multiple_of(65_536)
-        || at.is_multiple_of(100_000)
-        || (1..=100)
-            .any(|p| at == size / 100 * p || at == (u128::from(size) * u128::from(p) / 100) as u64)
-        || (1..=16).any(|k| at == size / k || at == size >> k)
+fn ecb_finding(found: &Ecb, facts: &Facts) -> Finding {
+    let value: String = found.value.iter().map(|b| format!("{b:02x}")).collect();
+    Finding {
+        code: "map.block-cipher-repeats".to_owned(),
+        weight: Weight::Damage,
+        path: facts.path.clone(),
+        offset_bytes: Some(found.seen.start),
+        what: format!(
+            "equal plaintext became equal ciphertext: {} blocks hold {value} alone; a sound cipher \
+             would repeat no 16 bytes",
+            found.blocks
+        ),
+        next: Some(
+            "empty areas can be told in the ciphertext; tell whoever looks for a key".to_owned(),
+        ),
+    }
 }

@@ -5,11 +5,13 @@
 //! is [`State::Undetermined`], never intact.
 
 mod assemble;
+mod ecb;
+mod edge;
+mod placed;
+mod rule;
 mod runs;
 mod segments;
 mod survey;
-
-use std::ops::Range;
 
 pub use assemble::judge;
 pub use runs::{Lattice, Run, State, overlay};
@@ -27,10 +29,13 @@ pub struct Facts {
     pub original_bytes: Option<u64>,
     /// Whether a footer, a suffix or a note says that a locker was at work here.
     pub attacked: Option<String>,
-    /// Damaged ranges that a footer states in clear, each list in order.
-    pub stated: Vec<Vec<Range<u64>>>,
     /// For evidence: what the footer said.
     pub footer: Vec<Evidence>,
+    /// Rules of known families over this size.
+    pub library: Vec<Rule>,
+    /// Whether it is a whole disk, which does not begin with random-like bytes by nature; any
+    /// other file may.
+    pub is_disk: bool,
 }
 
 /// How to judge.
@@ -62,17 +67,6 @@ impl DamageMap {
     /// Bytes in `state`; small runs of a lattice count as encrypted.
     #[must_use]
     pub fn bytes_in(&self, state: State) -> u64 {
-        self.runs
-            .iter()
-            .map(|run| {
-                let inside = run.lattice.map_or(0, |l| l.encrypted_bytes(&(run.start..run.end)));
-                match (state == State::Encrypted, run.state == state) {
-                    (true, true) => run.length(),
-                    (true, false) => inside,
-                    (false, true) => run.length() - inside,
-                    (false, false) => 0,
-                }
-            })
-            .sum()
+        self.runs.iter().map(|run| run.bytes_in(state)).sum()
     }
 }

@@ -89,6 +89,18 @@ impl Run {
         self.end.saturating_sub(self.start)
     }
 
+    /// Bytes of it in `state`; the small runs of a lattice count as encrypted.
+    #[must_use]
+    pub fn bytes_in(&self, state: State) -> u64 {
+        let inside = self.lattice.map_or(0, |l| l.encrypted_bytes(&(self.start..self.end)));
+        match (state == State::Encrypted, self.state == state) {
+            (true, true) => self.length(),
+            (true, false) => inside,
+            (false, true) => self.length() - inside,
+            (false, false) => 0,
+        }
+    }
+
     fn cut(&self, start: u64, end: u64) -> Self {
         Self {
             start,

@@ -1,7 +1,5 @@
 //! Random-like segments and their edges.
 
-use std::ops::Range;
-
 use vmglean_formats::ReadAt;
 
 use super::survey::{Survey, Tone};
@@ -32,28 +30,32 @@ impl From<Segment> for SeenRun {
     }
 }
 
-/// All segments of the disk, in order, without what `proven` explains; edges read where a
-/// neighbour is plaintext.
-pub(super) fn segments(
-    source: &dyn ReadAt,
-    survey: &Survey,
-    proven: &[Range<u64>],
-    size: u64,
-) -> Vec<Segment> {
+/// Fewer blocks than this beside a container are its ragged end, no run.
+const RAGGED_BYTES: u64 = 2 * 4096;
+
+/// All segments of the disk, in order; edges read where a neighbour is plaintext.
+pub(super) fn segments(source: &dyn ReadAt, survey: &Survey, size: u64) -> Vec<Segment> {
     let mut all: Vec<Segment> = Vec::new();
-    for piece in survey.pieces.iter().filter(|p| p.tone.may_be_ciphertext()) {
+    for piece in survey.pieces.iter().filter(|p| p.tone.may_be_ciphertext() && p.start < size) {
+        let end = piece.end.min(size);
         match all.last_mut() {
-            Some(last) if last.end == piece.start => last.end = piece.end,
-            _ => all.push(Segment { start: piece.start, end: piece.end, first: None, last: None }),
+            Some(last) if last.end == piece.start => last.end = end,
+            _ => all.push(Segment { start: piece.start, end, first: None, last: None }),
         }
     }
-    let mut all = without(all, proven);
+    let explained = |at: Option<u64>| {
+        at.and_then(|at| survey.tone_at(at))
+            .is_some_and(|t| matches!(t, Tone::Proven | Tone::Walked | Tone::Owner))
+    };
+    all.retain(|s| {
+        s.end - s.start > RAGGED_BYTES
+            || !(explained(s.start.checked_sub(1)) || explained(Some(s.end)))
+    });
     let limit = 0..size;
     for segment in all.iter_mut().take(MOST_REFINED) {
         let plain = |at: Option<u64>| {
             at.is_some_and(|at| {
                 matches!(survey.tone_at(at), Some(Tone::Plain | Tone::Zero | Tone::Absent))
-                    && !proven.iter().any(|p| p.contains(&at))
             })
         };
         if segment.start == 0 {
@@ -68,25 +70,4 @@ pub(super) fn segments(
         }
     }
     all
-}
-
-fn without(all: Vec<Segment>, proven: &[Range<u64>]) -> Vec<Segment> {
-    let mut left = Vec::with_capacity(all.len());
-    let mut from = 0;
-    for segment in all {
-        while proven.get(from).is_some_and(|p| p.end <= segment.start) {
-            from += 1;
-        }
-        let mut at = segment.start;
-        for hole in proven.iter().skip(from).take_while(|p| p.start < segment.end) {
-            if hole.start > at {
-                left.push(Segment { start: at, end: hole.start, first: None, last: None });
-            }
-            at = at.max(hole.end);
-        }
-        if at < segment.end {
-            left.push(Segment { start: at, end: segment.end, first: None, last: None });
-        }
-    }
-    left
 }

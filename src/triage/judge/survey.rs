@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::triage::{
-    measure::{BLOCK_BYTES, BlockClass, BlockRecord, RandomRun, WindowRecord},
+    measure::{BLOCK_BYTES, BLOCKS_PER_SPAN, BlockClass, BlockRecord, RandomRun, WindowRecord},
     pass::Stretch,
 };
 
@@ -24,6 +24,12 @@ pub enum Tone {
     Doubtful,
     /// As ciphertext looks.
     Random,
+    /// Random-like, and inside a volume or file that its owner encrypted.
+    Owner,
+    /// Random-like, and parts of a container lead over it by their stated lengths.
+    Walked,
+    /// Random-like, and proven by a checksum over it.
+    Proven,
 }
 
 impl Tone {
@@ -73,10 +79,18 @@ const BLOCK_LOW: u32 = 120 * 16;
 const BLOCK_HIGH: u32 = 470 * 16;
 /// Summed counts of ciphertext pass this once in 10^9 times.
 const SUMMED_HIGH: u32 = 400 * 16;
+/// Summed counts of a span of ciphertext pass this once in 2,000 times; three in a row never.
+const SPAN_HIGH: u32 = 335 * 16;
 /// How many blocks of an open run are held before they are judged.
 const OPEN_BLOCKS: usize = 65_536;
 /// Most islands kept; a lattice shows in far fewer.
 const MOST_ISLANDS: usize = 400_000;
+/// Most places of repeated blocks kept.
+const MOST_REPEATED: usize = 256;
+/// How far back a repeated block is looked for, in blocks.
+const REPEAT_REACH: usize = 16;
+/// Most mixed blocks kept.
+const MOST_MIXED: usize = 65_536;
 
 /// The condensed pass.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +103,16 @@ pub struct Survey {
     pub size_bytes: u64,
     /// Blocks that hold sixteen byte values in equal numbers, as a repeated cipher block does.
     pub sixteenfold: Vec<u64>,
+    /// Blocks that hold zeros and else rich bytes, as a lattice leaves in empty space; thinned
+    /// out where there are too many.
+    pub mixed: Vec<u64>,
+    /// Random-like blocks that measure exactly as one a few blocks before: how many, and where
+    /// the first are. A key stream that repeats makes them of empty space.
+    pub repeated_blocks: u64,
+    /// See `repeated_blocks`.
+    pub repeated: Vec<u64>,
+    mixed_stride: u64,
+    mixed_seen: u64,
     open: Vec<Open>,
     open_start: u64,
     island_stride: u64,
@@ -102,13 +126,15 @@ struct Open {
     bytes: u32,
     strict: bool,
     summed_high: bool,
+    compressed: bool,
+    repeated: bool,
 }
 
 impl Survey {
     /// Nothing covered yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { island_stride: 1, ..Self::default() }
+        Self { island_stride: 1, mixed_stride: 1, ..Self::default() }
     }
 
     /// Takes the next stretch of the pass.
@@ -161,21 +187,30 @@ impl Survey {
                 self.island_stride *= 2;
             }
         }
+        let compressed = compressed_spans(window);
         let mut runs = window.runs.iter().peekable();
         for (index, record) in window.blocks.iter().enumerate() {
             let place = u16::try_from(index).unwrap_or(u16::MAX);
             while runs.next_if(|run| run.first_block + run.blocks <= place).is_some() {}
             let summed_high = runs.peek().is_some_and(|run| is_summed_high(run, place));
+            let repeated = is_repeated(window, index);
+            if repeated {
+                self.repeated_blocks += 1;
+                if self.repeated.len() < MOST_REPEATED {
+                    self.repeated.push(window.block_offset(index));
+                }
+            }
+            let span = compressed.get(index / BLOCKS_PER_SPAN).copied().unwrap_or_default();
             self.block(
                 *record,
                 window.block_bytes(index) as u64,
-                summed_high,
+                Summed { high: summed_high, compressed: span, repeated },
                 window.block_offset(index),
             );
         }
     }
 
-    fn block(&mut self, record: BlockRecord, bytes: u64, summed_high: bool, at: u64) {
+    fn block(&mut self, record: BlockRecord, bytes: u64, summed: Summed, at: u64) {
         let tone = match record.class() {
             BlockClass::Absent => Tone::Absent,
             BlockClass::Zero => Tone::Zero,
@@ -183,9 +218,12 @@ impl Survey {
             BlockClass::Constant(_) => Tone::Plain,
             BlockClass::Short => {
                 // Too short for any number: it goes with what lies before it.
-                let goes_on = !self.open.is_empty()
-                    && record.entropy_bits().is_some_and(|bits| bits > short_bits(bytes));
-                if goes_on { Tone::Random } else { Tone::Plain }
+                let rich = record.entropy_bits().is_some_and(|bits| bits > short_bits(bytes));
+                match (rich, self.open.is_empty()) {
+                    (true, false) => Tone::Random,
+                    (true, true) => Tone::Doubtful,
+                    (false, _) => Tone::Plain,
+                }
             }
             BlockClass::Data => {
                 let chi = record.chi_square().map_or(u32::MAX, |c| c.sixteenths());
@@ -194,7 +232,9 @@ impl Survey {
                         chi,
                         bytes: u32::try_from(bytes).unwrap_or(0),
                         strict: record.is_random_like(),
-                        summed_high,
+                        summed_high: summed.high,
+                        compressed: summed.compressed,
+                        repeated: summed.repeated,
                     };
                     self.push_open(open);
                     return;
@@ -207,6 +247,9 @@ impl Survey {
                 {
                     self.sixteenfold.push(at);
                 }
+                if is_mixed(chi, record.entropy_bits().unwrap_or(0.0)) {
+                    self.keep_mixed(at);
+                }
                 Tone::Plain
             }
         };
@@ -216,10 +259,81 @@ impl Survey {
                 bytes: u32::try_from(bytes).unwrap_or(0),
                 strict: false,
                 summed_high: false,
+                compressed: false,
+                repeated: false,
             });
         } else {
             self.uniform(tone, bytes);
         }
+    }
+
+    fn keep_mixed(&mut self, at: u64) {
+        self.mixed_seen += 1;
+        // Neighbours belong together, so sixteen are kept or left at a time.
+        if (self.mixed_seen / 16).is_multiple_of(self.mixed_stride) {
+            self.mixed.push(at);
+        }
+        if self.mixed.len() >= MOST_MIXED {
+            let mut nth = 0_u32;
+            self.mixed.retain(|_| {
+                nth += 1;
+                (nth / 16).is_multiple_of(2)
+            });
+            self.mixed_stride *= 2;
+        }
+    }
+
+    /// The same disk without what only sums over several blocks said.
+    #[must_use]
+    pub fn unsummed(&self) -> Self {
+        let mut made = Self { pieces: Vec::new(), open: Vec::new(), ..self.clone() };
+        for piece in &self.pieces {
+            let tone = match piece.tone {
+                Tone::Packed | Tone::Doubtful => Tone::Random,
+                tone => tone,
+            };
+            made.keep(piece.start, piece.end, tone, piece.chi_sixteenths);
+        }
+        made
+    }
+
+    /// The same disk with `ranges`, which are in order, in another tone: whole blocks of them
+    /// that are random-like or compressed.
+    #[must_use]
+    pub fn retoned(&self, ranges: &[(Range<u64>, Tone)]) -> Self {
+        let mut made = Self {
+            islands: self.islands.clone(),
+            mixed: self.mixed.clone(),
+            sixteenfold: self.sixteenfold.clone(),
+            repeated: self.repeated.clone(),
+            repeated_blocks: self.repeated_blocks,
+            size_bytes: self.size_bytes,
+            ..Self::new()
+        };
+        let block = BLOCK_BYTES as u64;
+        let mut whole = ranges
+            .iter()
+            .map(|(r, tone)| (r.start.next_multiple_of(block)..r.end / block * block, *tone))
+            .filter(|(r, _)| r.start < r.end)
+            .peekable();
+        for piece in &self.pieces {
+            let is_open = matches!(piece.tone, Tone::Random | Tone::Doubtful | Tone::Packed);
+            let mut at = piece.start;
+            while at < piece.end {
+                while whole.next_if(|(r, _)| r.end <= at).is_some() {}
+                let (end, tone) = match whole.peek() {
+                    Some((r, tone)) if r.start <= at => (r.end.min(piece.end), *tone),
+                    Some((r, _)) => (r.start.min(piece.end), piece.tone),
+                    None => (piece.end, piece.tone),
+                };
+                // What only names the bytes does not undo what their numbers say.
+                let is_open = is_open && !(tone == Tone::Owner && piece.tone == Tone::Packed);
+                let tone = if is_open { tone } else { piece.tone };
+                made.keep(at, end, tone, piece.chi_sixteenths);
+                at = end;
+            }
+        }
+        made
     }
 
     fn push_open(&mut self, open: Open) {
@@ -280,6 +394,65 @@ impl Survey {
     }
 }
 
+/// What sums over several blocks say of one.
+#[derive(Clone, Copy, Default)]
+struct Summed {
+    high: bool,
+    compressed: bool,
+    repeated: bool,
+}
+
+/// Whether a random-like block has the very numbers of one shortly before it: once in thousands
+/// by chance.
+fn is_repeated(window: &WindowRecord, index: usize) -> bool {
+    let Some(block) = window.blocks.get(index).filter(|b| b.is_random_like()) else {
+        return false;
+    };
+    let before = index.saturating_sub(REPEAT_REACH)..index;
+    window.blocks.get(before).is_some_and(|before| before.contains(block))
+}
+
+/// Spans whose summed counts, and those of both neighbours, ciphertext could not have: an edge
+/// of ciphertext lies at least a span away.
+fn compressed_spans(window: &WindowRecord) -> Vec<bool> {
+    let high: Vec<bool> = window
+        .spans
+        .iter()
+        .enumerate()
+        .map(|(at, span)| {
+            let first = at * BLOCKS_PER_SPAN;
+            // A repeated key stream sums up as no sound one would, yet it is ciphertext.
+            let repeated =
+                (first..first + BLOCKS_PER_SPAN).filter(|b| is_repeated(window, *b)).count();
+            span.random_blocks >= 8 && span.chi_square.sixteenths() > SPAN_HIGH && repeated < 2
+        })
+        .collect();
+    (0..high.len())
+        .map(|at| {
+            let from = at.saturating_sub(1);
+            at > 0
+                && at + 1 < high.len()
+                && high.get(from..=at + 1).is_some_and(|n| n.iter().all(|h| *h))
+        })
+        .collect()
+}
+
+/// Whether a block could be zeros and ciphertext in a mixture, by chi-square (in sixteenths)
+/// and entropy: the share of zeros follows from one, the richness of the rest from the other.
+fn is_mixed(chi_sixteenths: u32, entropy: f64) -> bool {
+    let c = f64::from(chi_sixteenths) / 16.0 / BLOCK_BYTES as f64;
+    // c = 256·z² + (1 − z)²·256/255 − 1
+    let z = (2.008 + (2.008_f64.powi(2) + 4.0 * 257.004 * c).sqrt()) / (2.0 * 257.004);
+    if !(0.25..=0.985).contains(&z) {
+        return false;
+    }
+    let split = -z * z.log2() - (1.0 - z) * (1.0 - z).log2();
+    let rest = (entropy - split) / (1.0 - z);
+    // The entropy of few bytes is bounded by their number.
+    let bytes = (1.0 - z) * BLOCK_BYTES as f64;
+    rest > 5.5_f64.min(bytes.log2() - 1.0)
+}
+
 fn is_summed_high(run: &RandomRun, place: u16) -> bool {
     run.first_block <= place
         && run.blocks >= SUMMED_BLOCKS
@@ -321,10 +494,17 @@ fn tones(open: &[Open]) -> Vec<Tone> {
         }
     }
     let short = open.len() < WINDOW_BLOCKS;
+    let near_repeated = |at: usize| {
+        let near = at.saturating_sub(WINDOW_BLOCKS)..(at + WINDOW_BLOCKS).min(open.len());
+        open.get(near).is_some_and(|n| n.iter().filter(|b| b.repeated).count() >= 2)
+    };
     random
         .iter()
         .zip(open)
-        .map(|(&random, block)| match (random, block.summed_high) {
+        .enumerate()
+        .map(|(at, (&random, block))| match (random, block.summed_high) {
+            _ if near_repeated(at) => Tone::Random,
+            _ if block.compressed => Tone::Packed,
             (true, false) => Tone::Random,
             (true, true) => Tone::Doubtful,
             // A short run may be part ciphertext, part not: it proves nothing either way.

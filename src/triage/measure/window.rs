@@ -113,7 +113,7 @@ impl WindowRecord {
 }
 
 /// Fewest and most non-zero bytes of a block that may hold one [`Island`].
-const ISLAND_BYTES: std::ops::RangeInclusive<u16> = 24..=256;
+const ISLAND_BYTES: std::ops::RangeInclusive<u16> = 12..=600;
 
 /// Sums of random-like blocks on the way; 32 bits hold a window's count of one value.
 #[derive(Clone)]

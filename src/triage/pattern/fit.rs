@@ -1,8 +1,12 @@
-//! Finding the numbers: periods by vote of exact edges, the rest by residue, the winner by score.
+//! Finding the numbers: periods by vote of edges, the rest by residue, the winner by score.
 
 use std::collections::HashMap;
 
-use super::{Rule, RuleKind, score};
+use super::{
+    Rule,
+    nice::{cost, nicest},
+    score::{self, Edges, Gain},
+};
 use crate::triage::{edges::Edge, judge::Survey};
 
 /// A random-like run with what is seen of its edges.
@@ -19,115 +23,247 @@ pub struct SeenRun {
 }
 
 /// How many of the most voted periods are tried.
-const PERIODS_TRIED: usize = 24;
+const PERIODS_TRIED: usize = 48;
 /// Most edges that vote.
-const MOST_VOTERS: usize = 4000;
+const MOST_VOTERS: usize = 1500;
 /// How far ahead a voter looks for partners.
-const PARTNERS: usize = 6;
-/// What choosing a period, a phase and a length costs, in nats.
-const PARAMETER_COST: f64 = 30.0;
+const PARTNERS: usize = 8;
+/// Residues tried for one period.
+const RESIDUES_TRIED: usize = 4;
+/// Edges wider than this do not vote.
+const WIDEST_VOTER: u64 = 256;
 /// A rule must beat "no rule" by this.
-const ACCEPT: f64 = 12.0;
+const ACCEPT: f64 = 15.0;
+/// A rule of the library by this.
+const ACCEPT_KNOWN: f64 = 9.0;
+/// Where a rule begins or stops without need costs so much.
+const STRETCH_COST: f64 = 9.0;
+/// A rule of the library costs so much: one of some hundreds.
+const LIBRARY_COST: f64 = 5.0;
 /// Most predicted runs weighed one by one.
-const MOST_RUNS: u64 = 4_000_000;
+const MOST_RUNS: u64 = 1_000_000;
+/// Runs weighed at first, to see which rules are worth all.
+const FIRST_RUNS: u64 = 4096;
+/// Rules that are weighed in full.
+const FINALISTS: usize = 12;
 
-/// The best comb over `size` bytes, if any beats "no rule".
+/// The best rule over `size` bytes, if any beats "no rule".
 #[must_use]
-pub fn fit(survey: &Survey, seen: &[SeenRun], size: u64) -> Option<Rule> {
-    let starts: Vec<u64> =
-        seen.iter().filter_map(|r| r.first).map(|e| e.at).take(MOST_VOTERS).collect();
-    let ends: Vec<u64> =
-        seen.iter().filter_map(|r| r.last).map(|e| e.at).take(MOST_VOTERS).collect();
-    let mut best: Option<Rule> = None;
-    for period in periods(&starts, &ends) {
-        for rule in combs(&starts, &ends, period, size) {
-            if let Some(rule) = weigh(survey, rule, size)
-                && best.as_ref().is_none_or(|b| rule.score > b.score)
-            {
-                best = Some(rule);
-            }
+pub fn fit(survey: &Survey, seen: &[SeenRun], library: &[Rule], size: u64) -> Option<Rule> {
+    let edges = Edges::of(seen);
+    let mut first: Vec<Rule> = Vec::new();
+    for (period, _) in periods(&edges, size) {
+        for rule in combs(&edges, period, size) {
+            first.extend(weigh(survey, &edges, rule, FIRST_RUNS, parameter_cost(&rule, size)));
         }
     }
-    best.filter(|rule| rule.score > ACCEPT)
+    first.sort_by(|a, b| b.score.total_cmp(&a.score));
+    first.dedup_by_key(|r| (r.start % r.period.max(1), r.run, r.period));
+    first.truncate(FINALISTS);
+    let mut best: Option<Rule> = None;
+    for rule in first {
+        let fresh = Rule { start: rule.start % rule.period.max(1), stop: size, ..rule };
+        let cost = parameter_cost(&fresh, size);
+        consider(&mut best, weigh(survey, &edges, fresh, MOST_RUNS, cost));
+        let moved = settled(&edges, &fresh);
+        if moved != fresh {
+            let made = weigh(survey, &edges, moved, MOST_RUNS, parameter_cost(&moved, size));
+            // The numbers are odd, but most edges say so.
+            consider(&mut best, made.map(|r| Rule { score: r.score + 8.0, ..r }));
+        }
+    }
+    for rule in library {
+        if rule.comb_runs() <= MOST_RUNS {
+            consider(&mut best, weigh_as_it_is(survey, &edges, *rule));
+        }
+    }
+    // A rule of the library has nothing that could be bent to fit.
+    best.filter(|rule| {
+        let known = library.iter().any(|l| (l.run, l.period) == (rule.run, rule.period));
+        rule.score > if known { ACCEPT_KNOWN } else { ACCEPT }
+    })
+}
+
+fn consider(best: &mut Option<Rule>, rule: Option<Rule>) {
+    if let Some(rule) = rule
+        && best.as_ref().is_none_or(|b| rule.score > b.score)
+    {
+        *best = Some(rule);
+    }
+}
+
+fn parameter_cost(rule: &Rule, size: u64) -> f64 {
+    cost(rule.period, size) + cost(rule.run, size) + cost(rule.start, size)
+}
+
+/// Edges that vote, few where there are many.
+fn voters(all: &[Edge]) -> Vec<Edge> {
+    let fine: Vec<Edge> =
+        all.iter().filter(|e| e.high - e.low <= WIDEST_VOTER && e.at > 0).copied().collect();
+    // Neighbours vote together, so they are taken in stretches.
+    let step = fine.len().div_ceil(MOST_VOTERS).max(1);
+    fine.chunks(32 * step).flat_map(|part| part.iter().take(32)).copied().collect()
 }
 
 /// Distances of edges, the most frequent first.
-fn periods(starts: &[u64], ends: &[u64]) -> Vec<u64> {
+fn periods(edges: &Edges, size: u64) -> Vec<(u64, u32)> {
     let mut votes: HashMap<u64, u32> = HashMap::new();
-    for edges in [starts, ends] {
-        for (i, &a) in edges.iter().enumerate() {
-            for &b in edges.iter().skip(i + 1).take(PARTNERS) {
-                if b - a > 4096 {
-                    *votes.entry(b - a).or_default() += 1;
+    for all in [voters(&edges.starts), voters(&edges.ends)] {
+        let partners = if all.len() < 60 { all.len() } else { PARTNERS };
+        let parts = if all.len() < 60 { 6 } else { 2 };
+        for (i, a) in all.iter().enumerate() {
+            for b in all.iter().skip(i + 1).take(partners) {
+                let (low, high) = (b.low.saturating_sub(a.high), b.high.saturating_sub(a.low));
+                for part in 1..=parts {
+                    let exact = b.at - a.at;
+                    if exact / part > 4096 {
+                        let (nice, _) = nicest(low.div_ceil(part), high / part, size);
+                        *votes.entry(nice).or_default() += 2;
+                        if exact.is_multiple_of(part) && nice != exact / part {
+                            *votes.entry(exact / part).or_default() += 2;
+                        }
+                    }
                 }
             }
         }
     }
+    votes.retain(|&period, _| period > 4096);
     let mut order: Vec<(u64, u32)> = votes.into_iter().collect();
-    order.sort_by_key(|&(period, votes)| (std::cmp::Reverse(votes), period));
-    let mut all: Vec<u64> = Vec::new();
-    for (period, _) in order.into_iter().take(PERIODS_TRIED) {
-        for part in [1, 2, 3] {
-            let one = period / part;
-            if period.is_multiple_of(part) && one > 4096 && !all.contains(&one) {
-                all.push(one);
-            }
-        }
-    }
-    all
-}
-
-/// The residue that most edges have; ties go to the smaller.
-fn residues(edges: &[u64], period: u64) -> Vec<(u64, u32)> {
-    let mut votes: HashMap<u64, u32> = HashMap::new();
-    for &edge in edges {
-        *votes.entry(edge % period).or_default() += 1;
-    }
-    let mut order: Vec<(u64, u32)> = votes.into_iter().collect();
-    order.sort_by_key(|&(residue, votes)| (std::cmp::Reverse(votes), residue));
-    order.truncate(3);
+    // A round number is worth some votes.
+    let weight = |&(period, votes): &(u64, u32)| {
+        (f64::from(votes) * 100.0 - cost(period, size) * 10.0) as i64
+    };
+    order.sort_by_key(|one| (std::cmp::Reverse(weight(one)), one.0));
+    order.truncate(PERIODS_TRIED);
     order
 }
 
-fn combs(starts: &[u64], ends: &[u64], period: u64, size: u64) -> Vec<Rule> {
-    let mut all = Vec::new();
-    for (phase, start_votes) in residues(starts, period) {
-        for (end, end_votes) in residues(ends, period) {
-            if start_votes + end_votes < 3 {
-                continue;
+/// A residue and the values round it that its narrowest edge allows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Residue {
+    at: u64,
+    low: u64,
+    high: u64,
+}
+
+/// Residues that most edges allow, the most frequent ones.
+fn residues(edges: &[Edge], period: u64, size: u64) -> Vec<Residue> {
+    let mut votes: HashMap<u64, (u32, Residue)> = HashMap::new();
+    for edge in edges {
+        let at = edge.at % period;
+        let below = edge.at - at;
+        let (low, high) = (edge.low.saturating_sub(below), edge.high - below.min(edge.high));
+        let seen = Residue { at, low, high };
+        let mut vote = |value: u64| {
+            let entry = votes.entry(value).or_insert((0, Residue { at: value, ..seen }));
+            entry.0 += 1;
+            if high - low < entry.1.high - entry.1.low {
+                (entry.1.low, entry.1.high) = (low, high);
             }
-            let run = (end + period - phase) % period;
-            if run == 0 {
-                continue;
-            }
-            all.push(Rule {
-                kind: RuleKind::Periodic,
-                head_start: 0,
-                head_end: 0,
-                start: phase,
-                run,
-                period,
-                stop: size,
-                tail_start: size,
-                score: 0.0,
-                confirmed: 0,
-            });
+        };
+        vote(at);
+        let (nice, _) = nicest(low, high, size);
+        if nice != at && nice < period {
+            vote(nice);
+        }
+        if edge.high / period != edge.low / period && at != 0 {
+            vote(0);
         }
     }
+    let mut order: Vec<(u32, Residue)> = votes.into_values().collect();
+    order.sort_by_key(|&(votes, residue)| (std::cmp::Reverse(votes), residue.at));
+    order.truncate(RESIDUES_TRIED);
+    order.into_iter().map(|(_, residue)| residue).collect()
+}
+
+fn combs(edges: &Edges, period: u64, size: u64) -> Vec<Rule> {
+    let (starts, ends) = (voters(&edges.starts), voters(&edges.ends));
+    let mut phases = residues(&starts, period, size);
+    if phases.iter().all(|p| p.at != 0) {
+        phases.push(Residue { at: 0, low: 0, high: 0 });
+    }
+    let mut all = Vec::new();
+    for end in residues(&ends, period, size) {
+        for phase in &phases {
+            let wrapped = |value: u64| (value + period - phase.at) % period;
+            let exact = wrapped(end.at);
+            let (low, high) = (wrapped(end.low), wrapped(end.high));
+            let round = if low <= high { nicest(low, high, size).0 } else { exact };
+            // The other way round: a round length, and the phase that goes with it.
+            for run in [exact, round] {
+                if run >= 4096 && run < period {
+                    all.push(Rule::comb(phase.at, run, period, size));
+                }
+            }
+            let widest = wrapped(end.at + phase.at.saturating_sub(phase.low));
+            let narrowest = wrapped(end.at.saturating_sub(phase.high.saturating_sub(phase.at)));
+            if narrowest <= widest {
+                let run = nicest(narrowest, widest, size).0;
+                let start = (end.at + period - run % period) % period;
+                if run >= 4096 && run < period {
+                    all.push(Rule::comb(start, run, period, size));
+                }
+            }
+        }
+    }
+    all.sort_by_key(|r| (r.start, r.run));
+    all.dedup();
     all
 }
 
-/// Cuts the comb to the stretch that the disk bears out, and scores it.
-fn weigh(survey: &Survey, mut rule: Rule, size: u64) -> Option<Rule> {
-    let runs = rule.comb_runs();
-    if runs > MOST_RUNS {
-        return None;
+/// Moves both edges of the comb to where most of the edges that it explains are likeliest: one
+/// edge leaves a few bytes open, many together do not.
+fn settled(edges: &Edges, rule: &Rule) -> Rule {
+    let shift = |all: &[Edge], at: &dyn Fn(std::ops::Range<u64>) -> u64| -> i64 {
+        let mut votes: HashMap<i64, u32> = HashMap::new();
+        let (mut allowed, mut all_seen) = (0, 0);
+        for run in (0..rule.comb_runs().min(FIRST_RUNS)).filter_map(|nth| rule.comb_run(nth)) {
+            let place = at(run);
+            if place > 0
+                && let Some(edge) = score::near(all, place)
+                && edge.at.abs_diff(place) <= 64
+            {
+                *votes.entry(edge.at.cast_signed() - place.cast_signed()).or_default() += 1;
+                allowed += u32::from(edge.allows(place));
+                all_seen += 1;
+            }
+        }
+        // Equal plaintext at every edge shifts all of them alike: a round number that nearly all
+        // edges allow stands.
+        let place = rule.comb_run(0).map_or(1, at);
+        let sharp = [4096, 65_535, 100_000].iter().any(|u| place.is_multiple_of(*u));
+        if sharp && allowed * 10 >= all_seen * 9 {
+            return 0;
+        }
+        let here = votes.get(&0).copied().unwrap_or(0);
+        let best =
+            votes.into_iter().max_by_key(|&(by, votes)| (votes, std::cmp::Reverse(by.abs())));
+        best.filter(|&(_, votes)| votes > here + 2).map_or(0, |(by, _)| by)
+    };
+    let first = shift(&edges.starts, &|run| run.start);
+    let last = shift(&edges.ends, &|run| run.end);
+    let mut moved = *rule;
+    if let Some(start) = rule.start.checked_add_signed(first) {
+        moved.start = start;
+        moved.run = rule.run.saturating_add_signed(last - first);
     }
-    let gains: Vec<score::Gain> =
-        score::gains(survey, (0..runs).filter_map(|nth| rule.comb_run(nth))).collect();
+    if moved.run >= 4096 && moved.run < moved.period { moved } else { *rule }
+}
+
+/// Cuts the comb to the stretch that the disk bears out, and scores it.
+fn weigh(
+    survey: &Survey,
+    edges: &Edges,
+    mut rule: Rule,
+    most: u64,
+    parameters: f64,
+) -> Option<Rule> {
+    let size = rule.stop;
+    let runs = rule.comb_runs().min(most);
+    let all: Vec<Gain> = gains(survey, edges, &rule, runs);
     // The best stretch of runs, as long as it can be without loss.
     let (mut best, mut sum, mut from) = ((0, 0, f64::MIN), 0.0, 0);
-    for (nth, gain) in gains.iter().enumerate() {
+    for (nth, gain) in all.iter().enumerate() {
         if sum < 0.0 {
             (sum, from) = (0.0, nth);
         }
@@ -137,12 +273,23 @@ fn weigh(survey: &Survey, mut rule: Rule, size: u64) -> Option<Rule> {
         }
     }
     let (from, to, sum) = best;
-    let stretch = gains.get(from..=to)?;
+    let stretch = all.get(from..=to)?;
     rule.confirmed = stretch.iter().filter(|g| g.confirmed).count() as u64;
-    rule.score = sum - PARAMETER_COST;
-    let next = gains.get(to + 1);
+    let borne = stretch.iter().filter(|g| g.possible > 0).count() as u64;
+    if borne < 2 || rule.confirmed < 2 || rule.confirmed * 6 < borne {
+        return None;
+    }
+    let next = all.get(to + 1);
     let last_run = rule.comb_run(to as u64)?;
     let next_run = rule.comb_run(to as u64 + 1);
+    rule.score = sum - parameters;
+    // Breaking off is ordinary, beginning late is not.
+    if from > 0 {
+        rule.score -= STRETCH_COST;
+    }
+    if next.is_some() {
+        rule.score -= STRETCH_COST / 2.0;
+    }
     rule.stop = match (next, next_run) {
         // The next run begins as predicted and breaks off: the attack ended inside it.
         (Some(next), Some(run))
@@ -156,4 +303,34 @@ fn weigh(survey: &Survey, mut rule: Rule, size: u64) -> Option<Rule> {
     };
     rule.start += rule.period * from as u64;
     Some(rule)
+}
+
+/// A rule of the library stands as it is or not at all.
+fn weigh_as_it_is(survey: &Survey, edges: &Edges, mut rule: Rule) -> Option<Rule> {
+    let all = gains(survey, edges, &rule, rule.comb_runs());
+    let head = (rule.head_start < rule.head_end).then(|| {
+        let next = if rule.run > 0 { rule.start } else { rule.head_end };
+        score::gain(survey, edges, &(rule.head_start..rule.head_end), next)
+    });
+    let sum: f64 = all.iter().chain(&head).map(|g| g.nats).sum();
+    rule.confirmed = all.iter().filter(|g| g.confirmed).count() as u64;
+    if rule.confirmed == 0 {
+        return None;
+    }
+    rule.score = sum - LIBRARY_COST;
+    if rule.tail_start < survey.size_bytes {
+        rule.score -= STRETCH_COST / 2.0;
+    }
+    Some(rule)
+}
+
+fn gains(survey: &Survey, edges: &Edges, rule: &Rule, runs: u64) -> Vec<Gain> {
+    (0..runs)
+        .filter_map(|nth| rule.comb_run(nth))
+        .map(|run| {
+            let next = (run.start + rule.period).min(survey.size_bytes).max(run.end);
+            let next = if run.end >= rule.stop { run.end } else { next };
+            score::gain(survey, edges, &run, next)
+        })
+        .collect()
 }

@@ -2,12 +2,15 @@
 //! against "no rule" over the whole disk.
 
 mod fit;
+mod library;
+pub mod nice;
 mod score;
 
 use std::ops::Range;
 
 pub use fit::{SeenRun, fit};
-pub use score::{Gain, gains};
+pub use library::{as_rule, library};
+pub use score::Gain;
 
 /// What kind of rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,23 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// A comb from `start` to `stop` and nothing else.
+    #[must_use]
+    pub fn comb(start: u64, run: u64, period: u64, stop: u64) -> Self {
+        Self {
+            kind: RuleKind::Periodic,
+            head_start: 0,
+            head_end: 0,
+            start,
+            run,
+            period,
+            stop,
+            tail_start: u64::MAX,
+            score: 0.0,
+            confirmed: 0,
+        }
+    }
+
     /// Runs of the comb.
     #[must_use]
     pub fn comb_runs(&self) -> u64 {

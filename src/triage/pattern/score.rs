@@ -2,14 +2,77 @@
 
 use std::ops::Range;
 
-use crate::triage::judge::{Survey, Tone};
+use super::SeenRun;
+use crate::triage::{
+    edges::Edge,
+    judge::{Survey, Tone},
+};
 
-/// An edge that lies where the rule puts it: chance would need one block boundary in hundreds.
-const EDGE: f64 = 6.0;
 /// A whole block that cannot be ciphertext where the rule wants it.
 const CONTRADICTED: f64 = -25.0;
+/// A ciphertext-like block where the rule wants it, or where it wants none.
+const BLOCK_NATS: f64 = 0.15;
+/// What the blocks of one run or gap may weigh together.
+const MOST_BLOCK_NATS: f64 = 12.0;
+/// An edge that is seen well enough to lie elsewhere.
+const EDGE_ELSEWHERE: f64 = -5.0;
+/// What one edge may weigh.
+const MOST_EDGE_NATS: f64 = 9.0;
+/// Half of the neighbourhood in which edges are counted for their chance of agreeing.
+const NEIGHBOURHOOD: u64 = 2 << 20;
 /// Block length.
 const BLOCK: u64 = 4096;
+/// Compressed over 32 KiB: a shorter run could hide in it, a longer one could not.
+const LONGEST_HIDDEN: u64 = 16 * BLOCK;
+
+/// Edges that are seen, in order.
+#[derive(Debug, Default)]
+pub(super) struct Edges {
+    /// First edges of runs.
+    pub(super) starts: Vec<Edge>,
+    /// Last edges.
+    pub(super) ends: Vec<Edge>,
+}
+
+impl Edges {
+    pub(super) fn of(seen: &[SeenRun]) -> Self {
+        let mut made = Self {
+            starts: seen.iter().filter_map(|r| r.first).collect(),
+            ends: seen.iter().filter_map(|r| r.last).collect(),
+        };
+        made.starts.sort_by_key(|e| e.at);
+        made.ends.sort_by_key(|e| e.at);
+        made
+    }
+}
+
+/// The edge of `all` next to `at`, within a block.
+pub(super) fn near(all: &[Edge], at: u64) -> Option<Edge> {
+    let from = all.partition_point(|e| e.at.saturating_add(BLOCK) < at);
+    all.get(from..)?
+        .iter()
+        .take_while(|e| e.at <= at + BLOCK)
+        .min_by_key(|e| e.at.abs_diff(at))
+        .copied()
+}
+
+/// The edge of `all` that allows `at`.
+pub(super) fn allowing(all: &[Edge], at: u64) -> Option<Edge> {
+    let from = all.partition_point(|e| e.at.saturating_add(2 * BLOCK) < at);
+    all.get(from..)?.iter().take_while(|e| e.at <= at + 2 * BLOCK).find(|e| e.allows(at)).copied()
+}
+
+/// What it is worth that an edge lies at `at` where one is predicted.
+fn edge_nats(all: &[Edge], at: u64) -> (f64, bool) {
+    if let Some(edge) = allowing(all, at) {
+        let from = all.partition_point(|e| e.at.saturating_add(NEIGHBOURHOOD) < at);
+        let to = all.partition_point(|e| e.at <= at.saturating_add(NEIGHBOURHOOD));
+        let width = (edge.high - edge.low + 1) as f64;
+        let chance = (to - from) as f64 * width / (2 * NEIGHBOURHOOD) as f64;
+        return ((-chance.ln()).clamp(0.0, MOST_EDGE_NATS), true);
+    }
+    (if near(all, at).is_some() { EDGE_ELSEWHERE } else { 0.0 }, false)
+}
 
 /// What one predicted run is worth.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -26,31 +89,28 @@ pub struct Gain {
     pub first_contradiction: Option<u64>,
 }
 
-/// Weighs predicted runs, all in order.
-pub fn gains<'a>(
-    survey: &'a Survey,
-    runs: impl Iterator<Item = Range<u64>> + 'a,
-) -> impl Iterator<Item = Gain> + 'a {
-    runs.map(move |run| gain(survey, &run))
-}
-
-fn gain(survey: &Survey, run: &Range<u64>) -> Gain {
+/// Weighs one run and the gap behind it, which ends at `next`.
+pub(super) fn gain(survey: &Survey, edges: &Edges, run: &Range<u64>, next: u64) -> Gain {
     let inner = run.start.next_multiple_of(BLOCK)..run.end / BLOCK * BLOCK;
     let mut made = Gain::default();
     if inner.start >= inner.end {
         return made;
     }
+    let mut random = 0;
     for piece in survey.over(&inner) {
         let bytes = piece.end.min(inner.end) - piece.start.max(inner.start);
         match piece.tone {
-            Tone::Plain | Tone::Zero | Tone::Absent => {
+            Tone::Plain | Tone::Zero | Tone::Absent | Tone::Proven => {
                 made.contradicted += bytes;
                 made.first_contradiction.get_or_insert(piece.start.max(inner.start));
             }
-            Tone::Random | Tone::Doubtful => made.possible += bytes,
-            // Compressed over 32 KiB: a shorter run could hide in it, a longer one could not.
+            Tone::Random => {
+                random += bytes;
+                made.possible += bytes;
+            }
+            Tone::Doubtful | Tone::Walked | Tone::Owner => made.possible += bytes,
             Tone::Packed => {
-                if bytes >= 16 * BLOCK {
+                if bytes >= LONGEST_HIDDEN {
                     made.contradicted += bytes;
                     made.first_contradiction.get_or_insert(piece.start.max(inner.start));
                 }
@@ -65,15 +125,27 @@ fn gain(survey: &Survey, run: &Range<u64>) -> Gain {
     if made.possible == 0 {
         return made;
     }
-    let outside = |at: Option<u64>| {
-        at.and_then(|at| survey.tone_at(at))
-            .is_some_and(|tone| !tone.may_be_ciphertext() && tone != Tone::Packed)
-    };
-    // The block before the first one that the run touches, and the one after the last.
-    let before = (run.start / BLOCK * BLOCK).checked_sub(1);
-    let after = Some(run.end.next_multiple_of(BLOCK)).filter(|&at| at < survey.size_bytes);
-    let seen = u32::from(outside(before)) + u32::from(outside(after));
-    made.confirmed = seen > 0;
-    made.nats = f64::from(seen) * EDGE;
+    for (all, at) in [(&edges.starts, run.start), (&edges.ends, run.end)] {
+        // Both ends of the disk are edges by nature and prove nothing.
+        if at > 0 && at < survey.size_bytes {
+            let (nats, seen) = edge_nats(all, at);
+            made.nats += nats;
+            made.confirmed |= seen;
+        }
+    }
+    // Random-like blocks speak for the rule where those of the gap are not, and against it
+    // where they are; a region that is random-like throughout says nothing.
+    let gap = run.end.next_multiple_of(BLOCK)..next / BLOCK * BLOCK;
+    if gap.start < gap.end {
+        let stray: u64 = survey
+            .over(&gap)
+            .iter()
+            .filter(|p| p.tone == Tone::Random)
+            .map(|p| p.end.min(gap.end) - p.start.max(gap.start))
+            .sum();
+        let clear = 1.0 - stray as f64 / (gap.end - gap.start) as f64;
+        made.nats += clear * ((random / BLOCK) as f64 * BLOCK_NATS).min(MOST_BLOCK_NATS);
+        made.nats -= ((stray / BLOCK) as f64 * BLOCK_NATS).min(MOST_BLOCK_NATS);
+    }
     made
 }

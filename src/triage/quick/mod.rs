@@ -20,6 +20,7 @@ mod wider;
 
 pub use disk::judge_disk;
 pub use small::{SmallContext, SmallJudgement, SmallState, judge_bytes, judge_small};
+pub(in crate::triage) use structure::owner_encrypted;
 pub use verdict::{
     DiskContext, DiskJudgement, DiskState, ExtentKind, FamilyNaming, Method, QuickOptions, Share,
 };

@@ -5,6 +5,7 @@
 pub mod corpus;
 pub mod damage;
 pub mod estate;
+pub mod guest;
 pub mod scale;
 pub mod vm;
 pub mod vmdk;

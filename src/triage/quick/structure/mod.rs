@@ -130,3 +130,19 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
 }
+
+/// Volumes of a disk of `size` bytes that their owner encrypted, in order: where, and by what.
+pub(in crate::triage) fn owner_encrypted(
+    source: &dyn Source,
+    size: u64,
+) -> Vec<(Range<u64>, &'static str)> {
+    let mut found = look(source, size, ExtentKind::Flat).owner_encrypted;
+    found.sort_by_key(|(range, _)| (range.start, range.end));
+    let mut end = 0;
+    found.retain_mut(|(range, _)| {
+        range.start = range.start.max(end);
+        end = end.max(range.end);
+        range.start < range.end
+    });
+    found
+}

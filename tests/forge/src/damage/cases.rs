@@ -156,7 +156,8 @@ fn chunks(size: u64) -> Vec<Case> {
     let akira = |percent: u64| {
         let (n, count) = if percent < 50 { (3, 2) } else { (5, 4) };
         let run = size * percent / 100 / n;
-        Geometry::Chunks { count, run, step: run + (size - run * count) / n }
+        // From start to start, as its decryptor steps: at 50 percent the last 54 stay whole.
+        Geometry::Chunks { count, run, step: (size - run * count) / n }
     };
     let conti = |percent: u64, table: u64, count: u64| {
         let run = size / 100 * table;

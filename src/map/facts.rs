@@ -1,0 +1,43 @@
+//! What the judgement must know besides the bytes.
+
+use crate::families::Families;
+use crate::triage::{
+    footer::{FooterQuestion, FooterReading},
+    judge::Facts,
+    pattern::{as_rule, library},
+};
+
+/// Facts from the end of a disk and from its names.
+#[must_use]
+pub fn facts(
+    footer: Option<&FooterReading>,
+    question: &FooterQuestion,
+    families: &Families,
+    size: u64,
+) -> Facts {
+    let original = footer.map_or(size, |f| f.original_size_bytes);
+    let mut facts = Facts { library: library(families, original), ..Facts::default() };
+    if let Some(first) = question.named.first() {
+        facts.attacked = Some(format!("named after {first}"));
+    }
+    let Some(reading) = footer else { return facts };
+    if reading.appended_bytes() == 0 {
+        return facts;
+    }
+    facts.original_bytes = Some(reading.original_size_bytes);
+    facts.footer.clone_from(&reading.evidence);
+    facts.attacked.get_or_insert_with(|| {
+        if reading.is_proven() {
+            "a locker's footer at its end".to_owned()
+        } else if reading.layers.is_empty() {
+            "bytes behind its last whole sector".to_owned()
+        } else {
+            "random bytes of a known footer's length behind its last sector".to_owned()
+        }
+    });
+    for prediction in reading.layers.iter().filter_map(|layer| layer.prediction.as_ref()) {
+        // What the footer states is one more rule to hold against the bytes.
+        facts.library.extend(as_rule(prediction));
+    }
+    facts
+}

@@ -1,0 +1,74 @@
+//! The damage map of one disk: one pass over its bytes, its footer, and the judgement of both.
+
+mod disk;
+mod facts;
+
+pub use disk::{DiskMap, DiskRun, FileMap};
+pub use facts::facts;
+
+use std::io;
+
+use crate::{
+    families::Families,
+    source::Source,
+    triage::{
+        footer::{FooterQuestion, FooterReading, read_footer},
+        judge::{DamageMap, JudgeOptions, Survey, judge},
+        pass::{Cancel, PassError, PassOptions, PassOutcome, PassState, run_pass, run_resumable},
+    },
+};
+
+/// What a map is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct MapOptions {
+    /// The pass.
+    pub pass: PassOptions,
+    /// The judgement.
+    pub judge: JudgeOptions,
+    /// What is known of the disk's end.
+    pub footer: FooterQuestion,
+    /// Whether it is a whole disk, not any file.
+    pub is_disk: bool,
+}
+
+/// A mapped disk.
+#[derive(Clone, Debug)]
+pub struct Mapped {
+    /// Every byte, judged; of what the pass covered where it was stopped.
+    pub map: DamageMap,
+    /// How the pass ended, with its hashes.
+    pub pass: PassOutcome,
+    /// What the end of the disk says; `None` where it could not be read.
+    pub footer: Option<FooterReading>,
+}
+
+/// Reads all of `source` once and judges it. `told` hears of each stretch's length as it is
+/// done, for progress.
+///
+/// # Errors
+/// [`PassError`] when the state cannot be kept. A source that fails becomes unreadable runs.
+pub fn map_source(
+    source: &dyn Source,
+    options: &MapOptions,
+    families: &Families,
+    state: Option<&mut PassState>,
+    cancel: &Cancel,
+    told: &mut dyn FnMut(u64),
+) -> Result<Mapped, PassError> {
+    let footer = read_footer(source, &options.footer, families).ok();
+    let mut survey = Survey::new();
+    let mut sink = |stretch: &crate::triage::pass::Stretch| -> io::Result<()> {
+        survey.take(stretch);
+        told(stretch.length_bytes());
+        Ok(())
+    };
+    let pass = match state {
+        Some(state) => run_resumable(source, &options.pass, state, &mut sink, cancel)?,
+        None => run_pass(source, &options.pass, &mut sink, cancel)?,
+    };
+    survey.finish();
+    let mut facts = facts(footer.as_ref(), &options.footer, families, source.len_bytes());
+    facts.is_disk = options.is_disk;
+    let map = judge(source, &survey, &facts, options.judge);
+    Ok(Mapped { map, pass, footer })
+}

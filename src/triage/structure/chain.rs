@@ -1,0 +1,87 @@
+//! Containers whose parts state their length: zstd (RFC 8878), xz (its specification 1.1.0).
+
+use super::{Walk, cursor::Cursor};
+
+/// A zstd frame, block by block.
+pub(super) fn zstd(cursor: &mut Cursor<'_>) -> Option<Walk> {
+    let [_, _, _, _, descriptor] = cursor.take::<5>()?;
+    if descriptor & 8 != 0 {
+        return None;
+    }
+    let single = descriptor & 0x20 != 0;
+    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let content = match descriptor >> 6 {
+        0 => u64::from(single),
+        1 => 2,
+        2 => 4,
+        _ => 8,
+    };
+    cursor.skip(u64::from(!single) + dictionary + content)?;
+    let mut whole = false;
+    let mut good = cursor.at();
+    while let Some([a, b, c]) = cursor.take::<3>() {
+        let head = u32::from_le_bytes([a, b, c, 0]);
+        let (kind, length) = (head >> 1 & 3, head >> 3);
+        if kind == 3 || length > 1 << 17 {
+            break;
+        }
+        good = cursor.at();
+        if cursor.skip(if kind == 1 { 1 } else { u64::from(length) }).is_none() {
+            break;
+        }
+        if head & 1 != 0 {
+            whole = true;
+            good = cursor.at();
+            break;
+        }
+    }
+    // The block that leads nowhere may be where damage begins.
+    let to = if whole { good } else { good.saturating_sub(1 << 17) };
+    Some(Walk {
+        walked_to: to,
+        name: Some(
+            "a zstd frame whose blocks lead from one to the next; its content is not tested",
+        ),
+        ..Walk::default()
+    })
+}
+
+/// An xz stream: block header, then LZMA2 chunks.
+pub(super) fn xz(cursor: &mut Cursor<'_>) -> Option<Walk> {
+    cursor.skip(12)?;
+    let [words] = cursor.peek::<1>()?;
+    if words == 0 {
+        return None;
+    }
+    cursor.skip((u64::from(words) + 1) * 4)?;
+    let mut good = cursor.at();
+    let mut whole = false;
+    while let Some([control]) = cursor.take::<1>() {
+        let length = match control {
+            0 => {
+                whole = true;
+                good = cursor.at();
+                break;
+            }
+            1 | 2 => u64::from(u16::from_be_bytes(cursor.take()?)) + 1,
+            0x80.. => {
+                let [_, _, high, low] = cursor.take::<4>()?;
+                let properties = u64::from(control >= 0xC0);
+                u64::from(u16::from_be_bytes([high, low])) + 1 + properties
+            }
+            _ => break,
+        };
+        good = cursor.at();
+        if cursor.skip(length).is_none() {
+            break;
+        }
+    }
+    let to = if whole { good } else { good.saturating_sub(1 << 17) };
+    Some(Walk {
+        walked_to: to,
+        name: Some(
+            "an xz stream whose chunks lead from one to the next; its content is not tested",
+        ),
+        ..Walk::default()
+    })
+}

@@ -1,0 +1,144 @@
+//! Deflate streams decoded to their end and held against their checksums: gzip (RFC 1952),
+//! zlib (RFC 1950) as PDF and others use it, and the entries of ZIP files (APPNOTE 6.3).
+
+use flate2::{Crc, Decompress, FlushDecompress, Status};
+
+use super::{Walk, cursor::Cursor};
+
+/// So far before the place where decoding failed may damage have begun: ciphertext can pass for
+/// Huffman codes until it hits an end-of-block code.
+const BACK_BYTES: u64 = 128 * 1024;
+
+/// How a deflate stream ended.
+enum Ended {
+    /// Complete: the checksum of what came out, and its length.
+    Whole(Crc),
+    /// Broken at about this place.
+    Broken,
+}
+
+fn inflate(cursor: &mut Cursor<'_>, zlib: bool) -> Ended {
+    let mut state = Decompress::new(zlib);
+    let mut crc = Crc::new();
+    let mut out = vec![0; 64 * 1024];
+    loop {
+        let (read, written) = (state.total_in(), state.total_out());
+        let input = cursor.ahead();
+        if input.is_empty() {
+            return Ended::Broken;
+        }
+        let status = state.decompress(input, &mut out, FlushDecompress::None);
+        let (used, made) = (state.total_in() - read, state.total_out() - written);
+        let Ok(status) = status else { return Ended::Broken };
+        let made = usize::try_from(made).unwrap_or(usize::MAX).min(out.len());
+        crc.update(out.get(..made).unwrap_or_default());
+        if cursor.skip(used).is_none() {
+            return Ended::Broken;
+        }
+        match status {
+            Status::StreamEnd => return Ended::Whole(crc),
+            Status::Ok | Status::BufError if used == 0 && made == 0 => return Ended::Broken,
+            Status::Ok | Status::BufError => {}
+        }
+    }
+}
+
+fn broken(cursor: &Cursor<'_>, what: &str) -> Walk {
+    Walk {
+        walked_to: cursor.at().saturating_sub(BACK_BYTES),
+        what: format!("{what}, decoded as far as it goes"),
+        ..Walk::default()
+    }
+}
+
+/// A gzip member.
+pub(super) fn gzip(cursor: &mut Cursor<'_>) -> Option<Walk> {
+    let [_, _, method, flags, ..] = cursor.take::<10>()?;
+    if method != 8 || flags & 0xE0 != 0 {
+        return None;
+    }
+    if flags & 4 != 0 {
+        let length = u16::from_le_bytes(cursor.take()?);
+        cursor.skip(u64::from(length))?;
+    }
+    for text in [8, 16] {
+        if flags & text != 0 {
+            // A name or comment of reasonable length.
+            (0..1024).map_while(|_| cursor.take::<1>()).find(|[byte]| *byte == 0)?;
+        }
+    }
+    if flags & 2 != 0 {
+        cursor.skip(2)?;
+    }
+    match inflate(cursor, false) {
+        Ended::Whole(crc) => {
+            let stated = u32::from_le_bytes(cursor.take()?);
+            let length = u32::from_le_bytes(cursor.take()?);
+            let agrees = stated == crc.sum() && length == crc.amount();
+            agrees.then(|| Walk::proven(cursor.at(), "gzip member, CRC-32 right"))
+        }
+        Ended::Broken => Some(broken(cursor, "gzip member")),
+    }
+}
+
+/// A zlib stream; its Adler-32 is checked while it is decoded.
+pub(super) fn zlib(cursor: &mut Cursor<'_>) -> Option<Walk> {
+    match inflate(cursor, true) {
+        Ended::Whole(_) => Some(Walk::proven(cursor.at(), "zlib stream, Adler-32 right")),
+        Ended::Broken => Some(broken(cursor, "zlib stream")),
+    }
+}
+
+/// One entry of a ZIP file.
+pub(super) fn zip(cursor: &mut Cursor<'_>) -> Option<Walk> {
+    let head = cursor.take::<30>()?;
+    let u16_at = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
+    let u32_at =
+        |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let (flags, method) = (u16_at(6), u16_at(8));
+    let (crc, packed, length) = (u32_at(14), u32_at(18), u32_at(22));
+    cursor.skip(u64::from(u16_at(26)) + u64::from(u16_at(28)))?;
+    if flags & 1 != 0 {
+        cursor.skip(u64::from(packed))?;
+        return Some(Walk {
+            name: Some("an entry of a ZIP file that its owner encrypted"),
+            walked_to: cursor.at(),
+            ..Walk::default()
+        });
+    }
+    match method {
+        8 => match inflate(cursor, false) {
+            Ended::Whole(sum) => {
+                let (mut stated, mut told) = (crc, length);
+                if flags & 8 != 0 && crc == 0 {
+                    if cursor.peek()? == *b"PK\x07\x08" {
+                        cursor.skip(4)?;
+                    }
+                    stated = u32::from_le_bytes(cursor.take()?);
+                    // The packed length, which the walk itself has shown.
+                    let _: [u8; 4] = cursor.take()?;
+                    told = u32::from_le_bytes(cursor.take()?);
+                }
+                let agrees = stated == sum.sum() && (told == sum.amount() || told == u32::MAX);
+                agrees.then(|| Walk::proven(cursor.at(), "ZIP entry, CRC-32 right"))
+            }
+            Ended::Broken => Some(broken(cursor, "ZIP entry")),
+        },
+        0 if packed == length && flags & 8 == 0 && length > 0 => {
+            let mut sum = Crc::new();
+            let mut left = u64::from(length);
+            while left > 0 {
+                let bytes = cursor.ahead();
+                let take = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                if take == 0 {
+                    return None;
+                }
+                sum.update(bytes.get(..take).unwrap_or_default());
+                cursor.skip(take as u64)?;
+                left -= take as u64;
+            }
+            (sum.sum() == crc).then(|| Walk::proven(cursor.at(), "stored ZIP entry, CRC-32 right"))
+        }
+        _ => None,
+    }
+}
