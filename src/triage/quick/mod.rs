@@ -8,14 +8,17 @@
 mod conclude;
 mod disk;
 mod explain;
+mod fill;
 mod fit;
 mod interval;
+mod islands;
 mod plan;
 mod sample;
 mod small;
 mod structure;
 mod support;
 mod verdict;
+mod weave;
 mod wider;
 
 pub use disk::judge_disk;
