@@ -202,6 +202,12 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         if let Some(from) = made.resumed_from {
             ui.message(format!("went on from byte {from} of the disk, where a run had stopped"));
         }
+        if !args.no_file_list && !made.stopped && !made.paths.hashes.exists() {
+            ui.message(
+                "no file list was written: nearly all of the disk is holes, and hashing them takes \
+                 hours; the manifest has a hash of every range that holds data",
+            );
+        }
         record.set_made(&made, args.kind.into());
         if made.stopped {
             ui.message("stopped; the same command goes on");

@@ -12,8 +12,8 @@ const WINDOW_RUNS: usize = 16 << 10;
 
 impl VirtualDisk {
     /// Grains of link `link` that lie in its files and that no table names: then a table was
-    /// zeroed, and what looks as if it was never written may have been. `None` where all are named,
-    /// or where tables are lost, which is told range by range.
+    /// zeroed, and what looks as if it was never written may have been. Entries that are lost, which
+    /// is told range by range, count as names. `None` where all are named.
     #[must_use]
     pub fn unnamed_grains(&self, link: usize) -> Option<String> {
         let link = self.links().get(link)?;
@@ -35,7 +35,7 @@ impl VirtualDisk {
     }
 }
 
-/// Bytes that the tables name; `None` where something of them is lost.
+/// Bytes that the tables name, or named before they were lost; `None` where they cannot be asked.
 fn named_bytes(map: &dyn ExtentMap, source: &dyn crate::source::Source) -> Option<u64> {
     let capacity = map.capacity().0;
     let (mut at, mut named) = (0_u64, 0_u64);
@@ -45,10 +45,9 @@ fn named_bytes(map: &dyn ExtentMap, source: &dyn crate::source::Source) -> Optio
         for run in &window.value {
             end = run.offset.0.saturating_add(run.length.0);
             match run.kind {
-                RunKind::Stored { .. } | RunKind::Compressed { .. } => {
+                RunKind::Stored { .. } | RunKind::Compressed { .. } | RunKind::Lost => {
                     named = named.saturating_add(run.length.0);
                 }
-                RunKind::Lost => return None,
                 RunKind::Zero | RunKind::Absent => {}
             }
         }
