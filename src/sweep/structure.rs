@@ -20,6 +20,10 @@ const MARKER_BYTES: u64 = 12;
 const TABLE_BYTES: u64 = 8192;
 /// Most that headers and descriptor of a stream take.
 const HEAD_BYTES: u64 = 1 << 20;
+/// From so many grains on it is strange that all hold zeros.
+const MIN_ZERO_GRAINS: u64 = 16;
+/// Grains looked at, more where there are more runs.
+const MOST_LOOKED_AT: u64 = 1024;
 /// Grains kept to choose from.
 const MOST_KEPT: usize = 4096;
 /// Defects quoted.
@@ -55,6 +59,7 @@ pub(super) fn walk_tables(
     let mut at = 0_u64;
     let mut runs_seen = 0_u64;
     let mut grains = Grains::new(checked);
+    let mut plain = Sampled::default();
     while at < capacity {
         if runs_seen >= MAX_RUNS || is_over() {
             return Some(tables);
@@ -76,6 +81,7 @@ pub(super) fn walk_tables(
             match run.kind {
                 RunKind::Stored { .. } => {
                     tables.stored_bytes = tables.stored_bytes.saturating_add(run.length.0);
+                    plain.add(*run);
                 }
                 RunKind::Compressed { stored, .. } => {
                     tables.stored_bytes = tables.stored_bytes.saturating_add(run.length.0);
@@ -97,14 +103,21 @@ pub(super) fn walk_tables(
         }
         at = end;
     }
+    let is_stream = extent.format == ExtentFormat::StreamOptimized;
     for run in grains.chosen() {
         if is_over() {
             return Some(tables);
         }
         grains.prove(source, &run, &mut tables);
     }
+    let named = tables.stored_bytes / extent.grain_bytes.max(1);
+    if !is_stream && named >= MIN_ZERO_GRAINS && all_zero(source, &plain, extent.grain_bytes) {
+        tables.lost_bytes = tables.lost_bytes.saturating_add(tables.stored_bytes);
+        tables.defect_count += 1;
+        let what = format!("all of the {named} grains that its tables name are zeros");
+        tables.defects.push(what);
+    }
     tables.complete = true;
-    let is_stream = extent.format == ExtentFormat::StreamOptimized;
     let quick = !is_stream || source.len_bytes() <= MAX_MARKED_BYTES;
     if !quick && tables.lost_bytes == 0 {
         let named = grains.packed_bytes;
@@ -136,13 +149,55 @@ pub(super) enum Inflate {
     Some(u32),
 }
 
+/// Runs, evenly chosen from however many.
+#[derive(Default)]
+struct Sampled {
+    /// Every `2^halved`th so far.
+    kept: Vec<Run>,
+    halved: u32,
+    met: u64,
+}
+
+impl Sampled {
+    fn add(&mut self, run: Run) {
+        if self.met.is_multiple_of(1 << self.halved.min(63)) {
+            if self.kept.len() >= MOST_KEPT {
+                self.kept = self.kept.iter().step_by(2).copied().collect();
+                self.halved += 1;
+            }
+            self.kept.push(run);
+        }
+        self.met = self.met.saturating_add(1);
+    }
+}
+
+/// Whether all grains looked at hold zeros. As a rule the first one does not, and one is read.
+fn all_zero(source: &dyn Source, runs: &Sampled, grain_bytes: u64) -> bool {
+    let grain = grain_bytes.clamp(512, 64 << 10);
+    let each = (MOST_LOOKED_AT / runs.kept.len().max(1) as u64).max(1);
+    let mut bytes = vec![0; usize::try_from(grain).unwrap_or(512)];
+    for run in &runs.kept {
+        let RunKind::Stored { at } = run.kind else { continue };
+        let step = (run.length.0 / each).max(grain);
+        let mut inside = 0;
+        while inside < run.length.0 {
+            let here = usize::try_from((run.length.0 - inside).min(grain)).unwrap_or(0);
+            let Some(piece) = bytes.get_mut(..here) else { return false };
+            let place = ByteOffset(at.0.saturating_add(inside));
+            if source.read_exact_at(piece, place).is_err() || piece.iter().any(|byte| *byte != 0) {
+                return false;
+            }
+            inside = inside.saturating_add(step);
+        }
+    }
+    true
+}
+
 /// The compressed grains of an extent, on the way through its tables.
 struct Grains {
     checked: Inflate,
-    /// Every `step`th so far, where not all are inflated.
-    kept: Vec<Run>,
-    step: u64,
-    met: u64,
+    /// Some of them, where not all are inflated.
+    kept: Sampled,
     /// Bytes that those met take in the file.
     packed_bytes: u64,
     zlib: Vec<u8>,
@@ -151,8 +206,8 @@ struct Grains {
 
 impl Grains {
     fn new(checked: Inflate) -> Self {
-        let (kept, zlib, grain) = (Vec::new(), Vec::new(), Vec::new());
-        Self { checked, kept, step: 1, met: 0, packed_bytes: 0, zlib, grain }
+        let (zlib, grain) = (Vec::new(), Vec::new());
+        Self { checked, kept: Sampled::default(), packed_bytes: 0, zlib, grain }
     }
 
     /// Inflates a grain or keeps it for later; whether it was inflated.
@@ -161,20 +216,12 @@ impl Grains {
             self.prove(source, run, tables);
             return true;
         }
-        if self.met.is_multiple_of(self.step) {
-            if self.kept.len() >= MOST_KEPT {
-                let every_second = self.kept.iter().step_by(2).copied().collect();
-                self.kept = every_second;
-                self.step = self.step.saturating_mul(2);
-            }
-            self.kept.push(*run);
-        }
-        self.met += 1;
+        self.kept.add(*run);
         false
     }
 
     fn chosen(&mut self) -> Vec<Run> {
-        let kept = std::mem::take(&mut self.kept);
+        let kept = std::mem::take(&mut self.kept).kept;
         match self.checked {
             Inflate::Some(count) if count > 0 => {
                 let step = kept.len().div_ceil(count as usize).max(1);

@@ -40,7 +40,7 @@ const BACK: [&str; 2] = ["incomplete", "rollback-snapshot"];
 const OPEN: [&str; 2] = ["undetermined", "examine"];
 const BESIDE: [&str; 2] = ["incomplete", "redeploy"];
 
-const CASES: [Case; 48] = [
+const CASES: [Case; 49] = [
     case("nothing", |_| {}, WHOLE, "no sign of damage"),
     case("cd image missing", |at| add(at, CD), WHOLE, "no sign of damage"),
     case("locks and a backup of the configuration", locks, WHOLE, "no sign of damage"),
@@ -81,6 +81,7 @@ const CASES: [Case; 48] = [
     case("leaf's extent cut", |at| cut(at, EXTENT, 5_300_000), OPEN, "cannot be reached"),
     case("leaf's directory wiped", |at| wipe(at, EXTENT, 2, 3), OPEN, "cannot be reached"),
     case("leaf's tables and maps wiped", |at| wipe(at, EXTENT, 2, 6), OPEN, "cannot be reached"),
+    case("leaf's grains wiped", |at| wipe_from(at, EXTENT, 6 << 20), OPEN, "are zeros"),
     case("middle link lost", middle_lost, GAP, "is not there"),
     case("middle extent lost", middle_extent_lost, BACK, "is not there"),
     case("middle encrypted", middle_encrypted, ["partly-encrypted", "rollback-snapshot"], ""),
@@ -132,6 +133,12 @@ fn cut(at: &Path, name: &str, length: u64) {
 fn wipe(at: &Path, name: &str, from: usize, to: usize) {
     let mut bytes = read(at, name);
     bytes[from << 20..to << 20].fill(0);
+    write(at, name, &bytes);
+}
+
+fn wipe_from(at: &Path, name: &str, from: usize) {
+    let mut bytes = read(at, name);
+    bytes[from..].fill(0);
     write(at, name, &bytes);
 }
 

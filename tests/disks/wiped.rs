@@ -119,3 +119,26 @@ fn a_sparse_disk_or_stream_without_directories_and_tables_is_not_empty() {
         assert_ne!(code, 0, "{kind}: {out}");
     }
 }
+
+#[test]
+fn a_table_had_from_its_other_copy_is_told_and_ends_with_1() {
+    let text = spec("monolithicSparse", "SPARSE", "leaf.vmdk").text();
+    let spec = sparse::SparseSpec { descriptor: Some(text), ..Default::default() };
+    let whole = sparse::write(&written(), &spec).image.to_bytes();
+    let case = Case::new();
+    fs::write(case.ds().join("leaf.vmdk"), &whole).unwrap();
+    let run = || said(&vmglean(&case.ds(), &["consolidate", "leaf.vmdk", "--null", "--json"]));
+    let (code, out, _) = run();
+    assert_eq!(code, 0, "{out}");
+    // The redundant directory is sector 21, its table behind it; the primary ones follow.
+    for noise in [0, 0xA7] {
+        let mut hurt = whole.clone();
+        hurt[27 * 512..31 * 512].fill(noise);
+        fs::write(case.ds().join("leaf.vmdk"), hurt).unwrap();
+        let (code, out, err) = run();
+        assert_eq!(code, 1, "{noise}: {err}");
+        let record: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert!(codes(&record).iter().any(|c| c == "consolidate.tables-mended"), "{record:#}");
+        assert_eq!(record["filled_bytes"], 0, "{record:#}");
+    }
+}
