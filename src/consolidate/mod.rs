@@ -40,6 +40,7 @@ use self::{
 use crate::{
     disk::{Chain, VirtualDisk},
     source::{EvidenceRoot, RelPath},
+    triage::judge::State,
 };
 
 pub use damage::Damage;
@@ -216,7 +217,7 @@ pub fn consolidate(
         return Err(refused.into());
     }
     let paths = Paths::of(&request.output, request.format, request.manifest.as_deref());
-    let plan = survey(&disk, damage, request);
+    let (plan, copied) = survey(&disk, damage, request);
     let sectors = size.div_ceil(512);
     let identity = Identity::of(&chain.links, at, sectors, plan.filled_bytes() > 0);
     let (layout, front, start) = layout(request.format, sectors, &identity, &paths)?;
@@ -224,7 +225,7 @@ pub fn consolidate(
     let known = paths.record.symlink_metadata().is_ok();
     if !known {
         target::check_free(&paths, request.overwrite)?;
-        target::check_room(&paths, need(request.format, &plan, &front))?;
+        target::check_room(&paths, need(request.format, copied, &front))?;
     }
     let mut record = Record::open(&paths.record, &job, start.clone(), request.overwrite)?;
     let resumed_from = record.resumed_from();
@@ -232,7 +233,7 @@ pub fn consolidate(
         if known {
             target::check_free(&paths, request.overwrite)?;
             let there = target::allocated(&paths.part);
-            target::check_room(&paths, need(request.format, &plan, &front).saturating_sub(there))?;
+            target::check_room(&paths, need(request.format, copied, &front).saturating_sub(there))?;
         }
         let end = write(&disk, damage, request, &paths, &mut record, (layout, front, sectors))?;
         if end == End::Stopped {
@@ -296,28 +297,31 @@ fn result(
     Consolidated { paths, size_bytes, sums, ranges, proven, resumed_from, stopped }
 }
 
-/// What the tables say of the whole disk, before a byte of content is read.
-fn survey(disk: &VirtualDisk, damage: &Damage, request: &Request<'_>) -> Sums {
-    let mut sums = Sums::default();
+/// What the tables say of the whole disk, before a byte of content is read, and how many bytes
+/// of the sources are copied.
+fn survey(disk: &VirtualDisk, damage: &Damage, request: &Request<'_>) -> (Sums, u64) {
+    let (mut sums, mut copied) = (Sums::default(), 0);
     for unit in Planner::new(disk, damage, request.fill == 0, 0) {
         for piece in &unit.pieces {
             sums.add(piece.state, piece.run.length);
+            if piece.is_copied() && piece.state != State::Zero {
+                copied += piece.run.length;
+            }
         }
         if (request.stop)() {
             break;
         }
     }
-    sums
+    (sums, copied)
 }
 
 /// Bytes that the output takes at least.
-fn need(format: Format, plan: &Sums, front: &[(u64, Vec<u8>)]) -> u64 {
+fn need(format: Format, copied: u64, front: &[(u64, Vec<u8>)]) -> u64 {
     let front: u64 = front.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-    let data = plan.copied_bytes();
     match format {
-        Format::Raw | Format::Flat | Format::Sparse => front + data,
+        Format::Raw | Format::Flat | Format::Sparse => front + copied,
         // How far it deflates is not known before it is done; ciphertext does not at all.
-        Format::Stream => front + data / 16,
+        Format::Stream => front + copied / 16,
     }
 }
 
