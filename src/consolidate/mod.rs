@@ -11,6 +11,7 @@ mod fill;
 mod image;
 mod manifest;
 mod objections;
+mod out;
 mod patch;
 mod place;
 mod plan;
@@ -21,9 +22,7 @@ mod verify;
 mod work;
 
 use std::{
-    fs::{File, OpenOptions},
     io,
-    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
@@ -32,6 +31,7 @@ use sha2::{Digest as _, Sha256};
 use self::{
     image::Identity,
     manifest::OutputLine,
+    out::Out,
     place::{Layout, Placer, Position},
     plan::Planner,
     record::{JobLine, Record},
@@ -405,12 +405,7 @@ fn write(
     (layout, front, sectors): (Layout, Front, u64),
 ) -> Result<End, ConsolidateError> {
     let from = record.next_bytes();
-    let out = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(from == 0)
-        .open(&paths.part);
+    let out = Out::open(&paths.part, from == 0);
     let wrong = |next_bytes: u64| {
         let path = paths.part.clone();
         move |source| ConsolidateError::Write { path, next_bytes, source }
@@ -459,7 +454,7 @@ fn length(format: Format, sectors: u64, capacity: u64) -> Option<u64> {
 }
 
 fn prepare(
-    out: &File,
+    out: &Out,
     layout: &Layout,
     front: &Front,
     length: Option<u64>,
@@ -480,7 +475,7 @@ fn prepare(
 }
 
 /// Writes what comes last.
-fn close(out: &File, layout: &Layout, sectors: u64, record: &mut Record) -> io::Result<()> {
+fn close(out: &Out, layout: &Layout, sectors: u64, record: &mut Record) -> io::Result<()> {
     let position = record.position();
     match layout {
         Layout::Raw => {}
