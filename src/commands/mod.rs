@@ -55,6 +55,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Consolidate(args) => consolidate::run(&args, &cli.global, &ui, &stop),
         Command::Salvage(args) => salvage::run(&args, &cli.global, &ui, &stop),
         Command::Map(args) => map::run(&args, &cli.global, &ui, &stop),
+        Command::Files(args) => files::run(&args, &cli.global, &ui, &stop),
         Command::Report(args) => report::run(&args, &ui),
         Command::Completions(args) => manual::completions(args),
         Command::Man => manual::man(),

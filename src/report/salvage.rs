@@ -8,6 +8,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
+    json::write_line,
     plain::{plain, plain_path},
     record::{RecordPath, RunInfo},
     text::{
@@ -109,6 +110,9 @@ pub struct SalvagedMachine {
     pub memory: Vec<MemoryPair>,
     /// Files of the folder.
     pub files: Vec<SalvagedFile>,
+    /// The `.ovf` or `.ova` made of the folder; left out where none was asked for or made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<RecordPath>,
     /// What a person must know.
     pub findings: Vec<Finding>,
 }
@@ -156,6 +160,7 @@ impl SalvagedMachine {
             disks: plan.disks.clone(),
             memory: plan.memory.clone(),
             files: files.collect(),
+            package: None,
             findings: plan.findings.clone(),
         }
     }
@@ -196,13 +201,7 @@ pub fn write_lines(out: &mut dyn Write, record: &SalvageRecord) -> io::Result<()
     lines.extend(record.findings.iter().map(Line::Finding));
     lines.extend(record.run.as_ref().map(Line::Run));
     lines.push(Line::Complete { lines: lines.len() });
-    for line in lines {
-        let mut text = serde_json::to_vec(&line)?;
-        text.push(b'\n');
-        out.write_all(&text)?;
-        out.flush()?;
-    }
-    Ok(())
+    lines.iter().try_for_each(|line| write_line(out, line))
 }
 
 /// Writes the record as text, at least 60 columns wide.
@@ -292,6 +291,9 @@ fn machine_lines(machine: &SalvagedMachine, columns: usize) -> Vec<String> {
     }
     let made: u64 = machine.files.iter().filter_map(|file| file.length_bytes).sum();
     push(&format!("{}, {}", counted(machine.files.len() as u64, "file"), bytes(made)));
+    if let Some(package) = &machine.package {
+        push(&format!("package {}", plain_path(package)));
+    }
     lines
 }
 
