@@ -35,7 +35,8 @@ pub(in super::super) fn known(
     KNOWN.iter().find_map(|one| {
         let place = from + memmem::find(window.get(from..part.end)?, &one.head)?;
         let end = place.checked_add(one.length)?;
-        let is_covered = place < part.start.saturating_add(block) && part.end <= end + block - 1;
+        let is_covered =
+            place < part.start.saturating_add(block) && part.end < end.saturating_add(block);
         let bytes = window.get(place..end).filter(|_| is_covered)?;
         (Sha256::digest(bytes).as_slice() == one.sha256).then_some(one.name)
     })

@@ -34,6 +34,7 @@ struct Volume {
     has_uninit: bool,
     is_journal_pending: bool,
     is_meta_bg: bool,
+    is_bigalloc: bool,
     seed: u32,
 }
 
@@ -95,6 +96,7 @@ impl Volume {
             has_uninit: read_only & 0x410 != 0,
             is_journal_pending: incompat & 4 != 0,
             is_meta_bg: incompat & 0x10 != 0,
+            is_bigalloc: read_only & 0x200 != 0,
             seed,
         })
     }
@@ -129,7 +131,8 @@ pub(super) fn look(place: &mut Place<'_>, at: &Range<u64>, head: &[u8]) {
 /// Group 1 holds the first copy of a superblock wherever copies are kept by rule.
 fn copy(place: &mut Place<'_>, volume: &Volume, block: &[u8]) {
     let is_by_choice = u32_at(block, 0x5C).is_some_and(|compat| compat & 0x200 != 0);
-    if volume.groups < 2 || is_by_choice {
+    // Clusters of blocks move copies by a block.
+    if volume.groups < 2 || is_by_choice || volume.is_bigalloc {
         return;
     }
     let Some(at) = volume.at(volume.first_block + volume.blocks_per_group) else { return };
@@ -205,7 +208,9 @@ impl Group {
 
 /// Group descriptors, and the tables of some groups.
 fn tables(place: &mut Place<'_>, volume: &Volume) {
-    let Some(at) = volume.at(volume.first_block + 1) else { return };
+    // Behind the superblock's own block, which has a number of its own in small blocks only.
+    let table = SUPERBLOCK as u64 / volume.block_bytes + 1;
+    let Some(at) = volume.at(table) else { return };
     let size = volume.descriptor_bytes;
     let most = if volume.is_meta_bg { volume.block_bytes } else { DESCRIPTOR_BYTES };
     let length = volume.groups.saturating_mul(size).min(most);

@@ -8,6 +8,9 @@ const MOST: u64 = 32;
 /// Fewest files that say something together.
 const LEAST_FILES: u64 = 8;
 
+/// One in so many files may begin with zeros or a pattern: swap files, what was set aside.
+const FILLED_OF: u64 = 4;
+
 /// What was seen of folders and files.
 #[derive(Debug, Default)]
 pub(super) struct Files {
@@ -57,7 +60,7 @@ impl Files {
             place.wreck(at, &bytes, &what);
         }
         if let Some((at, bytes)) =
-            first_filled.filter(|_| files >= LEAST_FILES && filled * 2 > files)
+            first_filled.filter(|_| files >= LEAST_FILES && filled * FILLED_OF > files)
         {
             let what = if bytes.iter().all(|byte| *byte == 0) { "zeros" } else { "one pattern" };
             let detail =
