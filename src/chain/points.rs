@@ -171,7 +171,8 @@ pub(super) fn rank(
     for link in chosen {
         let Some(disk) = chain.disk().at_link(link) else { continue };
         let Some(sums) = sums(&disk, stop) else { break };
-        let snapshot = if link == 0 { None } else { named.get(&link).copied() };
+        // A snapshot's disk is never the running one, though the chain was asked for from it.
+        let snapshot = named.get(&link).copied();
         let Some(record) = links.get(link) else { continue };
         let time = snapshot
             .and_then(|snapshot| i64::try_from(snapshot.time_us?).ok())
