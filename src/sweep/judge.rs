@@ -271,7 +271,9 @@ fn made_by(job: &Job<'_>) -> String {
 fn key(file: &CatalogFile, context: &DiskContext) -> String {
     let mut hash = blake3::Hasher::new();
     hash.update(file.shown.as_os_str().as_encoded_bytes());
-    let facts = format!("\0{}\0{}\0{context:?}", file.size_bytes, file.mtime_ns);
+    // Times of content are set at will; those of the file itself are not.
+    let CatalogFile { size_bytes, mtime_ns, ctime_ns, inode, .. } = file;
+    let facts = format!("\0{size_bytes}\0{mtime_ns}\0{ctime_ns}\0{inode}\0{context:?}");
     hash.update(facts.as_bytes());
     hash.finalize().to_hex().to_string()
 }
@@ -329,12 +331,13 @@ fn announce(index: &Index<'_>, machines: &[Machine], background: &mut Background
                     (plain && Some(id) != link.file).then_some(id)
                 }));
                 let extents = link.extents.iter();
-                for (id, length) in extents.filter_map(|e| Some((e.file?, e.length_bytes))) {
+                for (id, end) in extents.filter_map(|e| Some((e.file?, e.end_bytes()))) {
                     if (index.file(id).name.kind == NameKind::Flat || background.flat.contains(&id))
-                        && let Some(length) = length
+                        && let Some(end) = end
                         && link.described
                     {
-                        background.expected.insert(id, length);
+                        let known = background.expected.entry(id).or_default();
+                        *known = end.max(*known);
                     }
                     if link.vmware_encrypted || whole {
                         let by = if whole { "its configuration" } else { "its descriptor" };

@@ -3,6 +3,7 @@
 mod companions;
 mod gather;
 mod judge;
+mod lines;
 mod options;
 mod record;
 mod route;

@@ -187,10 +187,13 @@ impl Count {
     }
 }
 
-/// Whether this is the whole record of that number: each of its sectors carries its mark.
+/// Whether this is the whole record of that number: each of its sectors carries its mark. Spare
+/// records carry no number yet.
 fn is_record(bytes: &[u8], number: u64) -> bool {
-    FileRecord::parse(bytes.to_vec(), ByteOffset(0))
-        .is_ok_and(|record| record.value.head.number.is_none_or(|own| u64::from(own) == number))
+    FileRecord::parse(bytes.to_vec(), ByteOffset(0)).is_ok_and(|record| {
+        let head = &record.value.head;
+        !head.is_in_use || head.number.is_none_or(|own| u64::from(own) == number)
+    })
 }
 
 /// The table's own record, the first one, says where its parts lie.
