@@ -23,6 +23,10 @@ use crate::{
     },
 };
 
+/// Why bytes that may be ciphertext are not called so.
+const UNEXPLAINED: &str =
+    "random-like (chi-square 182 to 340 per 4 KiB), and neither a structure nor a rule explains it";
+
 /// Evidence on the way to the map.
 pub(super) struct Reasons(Vec<Evidence>);
 
@@ -124,6 +128,7 @@ pub fn judge(
         original_bytes: original,
         runs,
         rule,
+        unexplained: reasons.0.iter().position(|reason| reason.detail == UNEXPLAINED),
         evidence: reasons.0,
         findings,
     }
@@ -172,10 +177,7 @@ fn base(
         EvidenceKind::Pattern,
         "off the damage rule, and not uniform over the whole run: compressed",
     );
-    let unexplained = why(
-        EvidenceKind::Statistic,
-        "random-like (chi-square 182 to 340 per 4 KiB), and neither a structure nor a rule explains it",
-    );
+    let unexplained = why(EvidenceKind::Statistic, UNEXPLAINED);
     let walked =
         why(EvidenceKind::Structure, "parts of a container lead over it by the lengths they state");
     let proven = why(EvidenceKind::Structure, "inside a container whose checksum over it is right");

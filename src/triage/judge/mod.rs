@@ -65,6 +65,8 @@ pub struct DamageMap {
     pub rule: Option<Rule>,
     /// What the runs rest on.
     pub evidence: Vec<Evidence>,
+    /// Which of that says: random-like, and nothing explains it.
+    pub unexplained: Option<usize>,
     /// What a person must know besides.
     pub findings: Vec<Finding>,
 }
