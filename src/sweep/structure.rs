@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vmglean_formats::{
-    ByteOffset, Bytes, Checked, ReadAt as _,
+    ByteOffset, Bytes, Checked,
     vmdk::{ExtentFormat, Run, RunKind, inflate_grain, open_extent},
 };
 

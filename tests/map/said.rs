@@ -150,7 +150,9 @@ fn random_bytes_on_a_disk_that_nothing_proves_sound_end_with_1_and_without_a_wor
     case.flat("d-flat.vmdk", 8, Geometry::None);
     let mut bytes = std::fs::read(case.disk("d-flat.vmdk")).unwrap();
     let from = 3 << 20;
-    Damage::plain(Geometry::Head { bytes: 8192 }, 5).apply(&mut bytes[from..from + 8192]);
+    let mut piece = bytes[from..from + 8192].to_vec();
+    Damage::plain(Geometry::Head { bytes: 8192 }, 5).apply(&mut piece);
+    bytes[from..from + 8192].copy_from_slice(&piece);
     std::fs::write(case.disk("d-flat.vmdk"), bytes).unwrap();
     let (code, record) = case.map(&["ds/d-flat.vmdk"]);
     assert_eq!(code, 1, "{record:#}");
