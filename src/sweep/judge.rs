@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use vmglean_formats::{ByteOffset, ReadAt as _, detect::FileKind, vmdk::ExtentFormat};
 
 use super::{
-    Job, StateError,
+    Job, StateError, full,
     gather::Gathered,
     state::State,
     structure::{Inflate, Tables, walk_tables},
@@ -263,7 +263,7 @@ fn made_by(job: &Job<'_>) -> String {
         env!("CARGO_PKG_VERSION"),
         quick.samples,
         quick.sample_bytes,
-        if quick.full { ", full" } else { "" },
+        if quick.full { ", mapped" } else { "" },
         &families[..16],
     )
 }
@@ -409,7 +409,10 @@ fn judge_one_disk(
         Ok(source) => source,
         Err(why) => return Some(Judged::Gone(why)),
     };
-    let content = judge_disk(&source, context, &job.options.quick, job.families);
+    let mut content = judge_disk(&source, context, &job.options.quick, job.families);
+    if job.options.quick.full {
+        content = full::with_map(&source, context, content, job)?;
+    }
     job.read_bytes.fetch_add(content.read_bytes, Ordering::Relaxed);
     let quick = &job.options.quick;
     let grains = if quick.full { Inflate::All } else { Inflate::Some(quick.samples) };

@@ -1,6 +1,7 @@
 //! The main job: a datastore read, every machine judged, the way back named.
 
 mod companions;
+mod full;
 mod gather;
 mod judge;
 mod lines;
