@@ -510,8 +510,7 @@ fn prove(
         progress: request.progress,
     };
     let (proven, hash) = std::thread::scope(|scope| {
-        let hash = request
-            .file_hashes
+        let hash = (request.file_hashes && !verify::is_hollow(&paths.part))
             .then(|| scope.spawn(|| verify::hash_file(&paths.part, request.stop)));
         let proven = verify::prove(&disk, record, &with);
         (proven, hash.map(std::thread::ScopedJoinHandle::join))

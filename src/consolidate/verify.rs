@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -374,6 +374,16 @@ impl<W: Write> RescueMap<W> {
         self.flush()?;
         self.out.flush()
     }
+}
+
+/// Whether a file is holes for hours of hashing, and next to nothing else: more than a TiB of
+/// them, and 256 bytes for each that is stored. A header that lies makes such a disk of a MiB.
+pub(super) fn is_hollow(path: &Path) -> bool {
+    const MANY: u64 = 1 << 40;
+    path.symlink_metadata().is_ok_and(|meta| {
+        let stored = meta.blocks().saturating_mul(512);
+        meta.len().saturating_sub(stored) > MANY.max(stored.saturating_mul(256))
+    })
 }
 
 /// SHA-256 of a whole file. Holes are not read, but hashed as the zeros they are.
