@@ -16,7 +16,7 @@ use crate::{
     triage::{
         edges::{self, Edge},
         lanes::FoundLattice,
-        pattern::{Rule, nice},
+        pattern::{self, Rule, nice},
     },
 };
 
@@ -199,6 +199,9 @@ fn borne(survey: &Survey, range: &Range<u64>, why: usize, out: &mut Vec<Run>) {
             Tone::Plain | Tone::Zero | Tone::Absent | Tone::Unreadable | Tone::Proven
         );
         let (from, to) = (piece.start.max(inner.start), piece.end.min(inner.end));
+        // A long chain of short parts would not have survived.
+        let against = against
+            || piece.tone == Tone::Walked && to.saturating_sub(from) >= pattern::LONGEST_HIDDEN;
         if against && from < to {
             if at < from {
                 out.push(Run::new(at..from, State::Encrypted, why));

@@ -21,7 +21,7 @@ mod verdict;
 mod weave;
 mod wider;
 
-pub use disk::judge_disk;
+pub use disk::{footer_question, judge_disk};
 pub use small::{SmallContext, SmallJudgement, SmallState, judge_bytes, judge_small};
 pub(in crate::triage) use structure::owner_encrypted;
 pub use verdict::{
