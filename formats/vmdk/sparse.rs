@@ -452,6 +452,8 @@ impl SparseExtent {
                         silent.push(nth);
                         GrainEntry::Lost
                     }
+                    // Nobody asked: the walk leaves it out, so its marker need not be read.
+                    Judged::Grain(_) if !sink.concerns(&range) => GrainEntry::Absent,
                     Judged::Grain(sector) => {
                         let lba = range.start / SECTOR_BYTES;
                         match stream::grain_at(file, &self.header, sector, lba) {

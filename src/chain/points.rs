@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
+use rayon::prelude::*;
+
 use super::judge::changed_us;
 use crate::{
     consolidate::{Snapshot, SnapshotTree},
@@ -156,7 +158,7 @@ pub(super) fn rank(
     tree: Option<&SnapshotTree>,
     links: &[LinkRecord],
     attack: &Attack,
-    stop: &dyn Fn() -> bool,
+    stop: &(dyn Fn() -> bool + Sync),
 ) -> Vec<PointRecord> {
     let snapshots = tree.map(|tree| tree.snapshots.as_slice()).unwrap_or_default();
     let named: HashMap<usize, &Snapshot> =
@@ -168,10 +170,15 @@ pub(super) fn rank(
     chosen.dedup();
     chosen.truncate(2 * MAX_POINTS);
     let mut points: Vec<(PointRecord, i64)> = Vec::new();
-    for link in chosen {
-        let Some(disk) = chain.disk().at_link(link) else { continue };
-        let Some(sums) = sums(&disk, stop) else { break };
-        let snapshot = if link == 0 { None } else { named.get(&link).copied() };
+    let counted: Vec<Option<Sums>> = chosen
+        .par_iter()
+        .map(|link| chain.disk().at_link(*link).and_then(|disk| sums(&disk, stop)))
+        .collect();
+    for (link, sums) in chosen.into_iter().zip(counted) {
+        // Stopped, or no such link.
+        let Some(sums) = sums else { continue };
+        // A snapshot's disk is never the running one, though the chain was asked for from it.
+        let snapshot = named.get(&link).copied();
         let Some(record) = links.get(link) else { continue };
         let time = snapshot
             .and_then(|snapshot| i64::try_from(snapshot.time_us?).ok())

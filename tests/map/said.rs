@@ -148,11 +148,12 @@ fn what_cannot_or_must_not_be_done_has_its_exit_code() {
 fn random_bytes_on_a_disk_that_nothing_proves_sound_end_with_1_and_without_a_word_of_no_damage() {
     let case = Case::new();
     case.flat("d-flat.vmdk", 8, Geometry::None);
-    let mut bytes = fs::read(case.disk("d-flat.vmdk")).unwrap();
-    let mut noise = vec![0; 8192];
-    Damage::plain(Geometry::Whole { start: 0 }, 5).apply(&mut noise);
-    bytes[3 << 20..(3 << 20) + 8192].copy_from_slice(&noise);
-    fs::write(case.disk("d-flat.vmdk"), bytes).unwrap();
+    let mut bytes = std::fs::read(case.disk("d-flat.vmdk")).unwrap();
+    let from = 3 << 20;
+    let mut piece = bytes[from..from + 8192].to_vec();
+    Damage::plain(Geometry::Head { bytes: 8192 }, 5).apply(&mut piece);
+    bytes[from..from + 8192].copy_from_slice(&piece);
+    std::fs::write(case.disk("d-flat.vmdk"), bytes).unwrap();
     let (code, record) = case.map(&["ds/d-flat.vmdk"]);
     assert_eq!(code, 1, "{record:#}");
     let output = case.run(&["map", "ds/d-flat.vmdk"]);
@@ -161,7 +162,7 @@ fn random_bytes_on_a_disk_that_nothing_proves_sound_end_with_1_and_without_a_wor
 
     let mut whole = vec![0; 8 << 20];
     Damage::plain(Geometry::Whole { start: 0 }, 5).apply(&mut whole);
-    fs::write(case.disk("e-flat.vmdk"), whole).unwrap();
+    std::fs::write(case.disk("e-flat.vmdk"), whole).unwrap();
     let (code, record) = case.map(&["ds/e-flat.vmdk"]);
     assert_eq!(code, 1, "{record:#}");
 }

@@ -22,8 +22,8 @@ const MOST_EDGE_NATS: f64 = 9.0;
 const NEIGHBOURHOOD: u64 = 2 << 20;
 /// Block length.
 const BLOCK: u64 = 4096;
-/// Compressed over 32 KiB: a shorter run could hide in it, a longer one could not.
-const LONGEST_HIDDEN: u64 = 16 * BLOCK;
+/// Compressed over 32 KiB, or parts of a container that lead on: a shorter run could hide in it, a longer one could not.
+pub(in crate::triage) const LONGEST_HIDDEN: u64 = 16 * BLOCK;
 
 /// Edges that are seen, in order.
 #[derive(Debug, Default)]
@@ -87,6 +87,10 @@ pub struct Gain {
     pub possible: u64,
     /// Where the first contradiction begins.
     pub first_contradiction: Option<u64>,
+    /// What of `nats` the gap behind the run speaks.
+    pub gap_nats: f64,
+    /// Whether run and gap look random throughout, which says nothing of the run.
+    pub is_hidden: bool,
 }
 
 /// Weighs one run and the gap behind it, which ends at `next`.
@@ -108,13 +112,14 @@ pub(super) fn gain(survey: &Survey, edges: &Edges, run: &Range<u64>, next: u64) 
                 random += bytes;
                 made.possible += bytes;
             }
-            Tone::Doubtful | Tone::Walked | Tone::Owner => made.possible += bytes,
-            Tone::Packed => {
-                if bytes >= LONGEST_HIDDEN {
-                    made.contradicted += bytes;
-                    made.first_contradiction.get_or_insert(piece.start.max(inner.start));
-                }
+            Tone::Doubtful | Tone::Owner => made.possible += bytes,
+            // Ciphertext of this length would have broken the chain of short parts, or the sums.
+            Tone::Packed | Tone::Walked if bytes >= LONGEST_HIDDEN => {
+                made.contradicted += bytes;
+                made.first_contradiction.get_or_insert(piece.start.max(inner.start));
             }
+            Tone::Walked => made.possible += bytes,
+            Tone::Packed => {}
             Tone::Unreadable => {}
         }
     }
@@ -143,9 +148,14 @@ pub(super) fn gain(survey: &Survey, edges: &Edges, run: &Range<u64>, next: u64) 
             .filter(|p| p.tone == Tone::Random)
             .map(|p| p.end.min(gap.end) - p.start.max(gap.start))
             .sum();
+        if stray == gap.end - gap.start && random == inner.end - inner.start {
+            made.is_hidden = true;
+            return made;
+        }
         let clear = 1.0 - stray as f64 / (gap.end - gap.start) as f64;
-        made.nats += clear * ((random / BLOCK) as f64 * BLOCK_NATS).min(MOST_BLOCK_NATS);
-        made.nats -= ((stray / BLOCK) as f64 * BLOCK_NATS).min(MOST_BLOCK_NATS);
+        made.gap_nats = clear * ((random / BLOCK) as f64 * BLOCK_NATS).min(MOST_BLOCK_NATS)
+            - ((stray / BLOCK) as f64 * BLOCK_NATS).min(MOST_BLOCK_NATS);
+        made.nats += made.gap_nats;
     }
     made
 }

@@ -72,7 +72,7 @@ fn look(
 ) -> Seen {
     let mut unreadable = Vec::new();
     let mut failures = 0;
-    let footer = match read_footer(source, &question(context), families) {
+    let footer = match read_footer(source, &footer_question(context), families) {
         Ok(footer) => Some(footer),
         Err(error) => {
             failures += 1;
@@ -159,7 +159,9 @@ fn is_sampled_evenly(kind: ExtentKind) -> bool {
     kind != ExtentKind::Stream
 }
 
-fn question(context: &DiskContext) -> FooterQuestion {
+/// What the end of this disk is asked.
+#[must_use]
+pub fn footer_question(context: &DiskContext) -> FooterQuestion {
     let whole = match context.kind {
         ExtentKind::Flat
         | ExtentKind::Sparse

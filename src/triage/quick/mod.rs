@@ -18,7 +18,7 @@ mod support;
 mod verdict;
 mod wider;
 
-pub use disk::judge_disk;
+pub use disk::{footer_question, judge_disk};
 pub use small::{SmallContext, SmallJudgement, SmallState, judge_bytes, judge_small};
 pub(in crate::triage) use structure::owner_encrypted;
 pub use verdict::{
