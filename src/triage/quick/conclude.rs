@@ -157,7 +157,7 @@ fn hit_share(seen: &Seen, figures: &Figures, supports: &Support) -> Option<Share
     let destroyed = seen.structures.destroyed.iter().map(|one| one.length_bytes).sum::<u64>();
     let least = ratio(destroyed as f64, seen.size as f64).min(1.0);
     let counted = Some(figures.share)
-        .filter(|share| is_countable || share.estimate > 0.0 || least > 0.0)
+        .filter(|share| is_countable || share.estimate > 0.0)
         // What a sample is too coarse for is ciphertext all the same.
         .map(|share| Share {
             estimate: share.estimate.max(least),
