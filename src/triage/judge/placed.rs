@@ -67,6 +67,17 @@ pub(super) fn rule_runs(
             out.push(Run::new(range.clone(), State::Undetermined, unseen));
             continue;
         }
+        // The rule stops before the disk does, at a run whose end nothing shows: it may have been
+        // cut anywhere.
+        if rule.run > 0
+            && range.end == rule.stop
+            && range.end < size
+            && range.start > rule.head_end
+            && is_hidden(survey, &(range.end..range.end))
+        {
+            out.push(Run::new(range.clone(), State::Undetermined, inward));
+            continue;
+        }
         let [before, after, inside, beyond] = slack.round(rule, &range, size);
         let first = out.last().map_or(0, |last| last.end).max(before);
         out.push(Run::new(first..after.max(first), State::Undetermined, open));
