@@ -184,9 +184,8 @@ mod tests {
             while at < bytes.len() {
                 let from = at + 300 + usize::from(noise[at]) * 13;
                 let to = from + 300 + usize::from(noise[at + 1]) * 9;
-                for place in from..to.min(bytes.len()) {
-                    bytes[place] = noise[place];
-                }
+                let part = from.min(bytes.len())..to.min(bytes.len());
+                bytes[part.clone()].copy_from_slice(&noise[part]);
                 at = to;
             }
             weave.add(&bytes);
