@@ -16,6 +16,8 @@ use crate::{
 
 /// From this share on a disk counts as encrypted, below as partly.
 const NEARLY_ALL: f64 = 0.95;
+/// Where nothing but the map speaks for an attack, a smaller share proves none.
+const LEAST_ALONE: f64 = 0.001;
 /// Runs of the map that are told as evidence.
 const MOST_TOLD: usize = 8;
 
@@ -76,7 +78,11 @@ fn join(mut judged: DiskJudgement, mapped: &Mapped, is_owners: bool) -> DiskJudg
         low: part(encrypted),
         high: part(encrypted.saturating_add(open)),
     };
-    let state = if share.estimate >= NEARLY_ALL {
+    // Copies of one file, one behind the other, have their random-like parts at equal distance.
+    let is_alone = judged.state == DiskState::Untouched && share.estimate < LEAST_ALONE;
+    let state = if is_alone {
+        DiskState::Undetermined
+    } else if share.estimate >= NEARLY_ALL {
         DiskState::Encrypted
     } else {
         DiskState::PartlyEncrypted
@@ -87,13 +93,15 @@ fn join(mut judged: DiskJudgement, mapped: &Mapped, is_owners: bool) -> DiskJudg
         share.estimate * 100.0,
         part(open) * 100.0
     );
-    judged.reason = if judged.state == state || judged.state == DiskState::Encrypted {
+    judged.reason = if is_alone {
+        format!("{told}; nothing else speaks for an attack, and equal files can look like this")
+    } else if judged.state == state || judged.state == DiskState::Encrypted {
         format!("{told}; {}", judged.reason)
     } else {
         told.clone()
     };
     judged.state = state;
-    judged.encrypted = Some(share);
+    judged.encrypted = (!is_alone).then_some(share);
     judged.original_size_bytes = map.original_bytes;
     judged.evidence.push(Evidence {
         kind: EvidenceKind::Pattern,
