@@ -81,7 +81,7 @@ pub(super) struct Linker<'a> {
     followed: usize,
 }
 
-fn finding(file: &CatalogFile, code: &str, what: String, next: Option<&str>) -> Finding {
+pub(super) fn finding(file: &CatalogFile, code: &str, what: String, next: Option<&str>) -> Finding {
     Finding {
         code: code.to_owned(),
         weight: Weight::Damage,

@@ -6,17 +6,13 @@ use std::{
 };
 
 use super::{
-    chain::{Linker, snapshot_number},
+    chain::{Linker, finding, snapshot_number},
     disk::{MachineDisk, may_be_leaf},
     facts::{SnapshotFacts, VmwareEncryption, VmxFacts},
     file::{CatalogFile, Content, FileId},
     index::{Index, Lookup},
 };
-use crate::{
-    families::NameKind,
-    finding::{Finding, Weight},
-    source::RelPath,
-};
+use crate::{families::NameKind, finding::Finding, source::RelPath};
 
 /// Where a configuration can be had from, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -570,14 +566,7 @@ impl<'a> Build<'a, '_> {
 }
 
 fn missing(file: &CatalogFile, code: &str, what: String) -> Finding {
-    Finding {
-        code: code.to_owned(),
-        weight: Weight::Damage,
-        path: file.shown.to_string_lossy().into_owned(),
-        offset_bytes: None,
-        what,
-        next: Some("look for it in other folders and datastores, or restore it".to_owned()),
-    }
+    finding(file, code, what, Some("look for it in other folders and datastores, or restore it"))
 }
 
 /// Whether a current disk misses a link of this name: it is then told there.
