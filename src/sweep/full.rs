@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use super::Job;
+use super::{Job, twins};
 use crate::{
     finding::{Evidence, EvidenceKind},
     map::{MapOptions, Mapped, map_source},
@@ -27,7 +27,8 @@ const MOST_TOLD: usize = 8;
 pub(super) fn with_map(
     source: &dyn Source,
     context: &DiskContext,
-    judged: DiskJudgement,
+    mut judged: DiskJudgement,
+    is_later_part: bool,
     job: &Job<'_>,
 ) -> Option<DiskJudgement> {
     // Compressed grains look random by nature, and a guest's memory follows no disk's rules.
@@ -37,7 +38,8 @@ pub(super) fn with_map(
     let options = MapOptions {
         // The sweep's threads have a disk each.
         pass: PassOptions { jobs: NonZeroUsize::MIN, ..PassOptions::default() },
-        is_disk: context.kind == ExtentKind::Flat,
+        // A later part of a disk may begin with anything.
+        is_disk: context.kind == ExtentKind::Flat && !is_later_part,
         footer: footer_question(context),
         ..MapOptions::default()
     };
@@ -51,7 +53,21 @@ pub(super) fn with_map(
     if mapped.pass.stopped.is_some() {
         return None;
     }
+    // Containers of known kinds explain all that looks random, and it is the same over and over.
+    if judged.state == DiskState::Untouched && twins::are_copies(source, &mapped.map.runs) {
+        judged.reason.push_str("; equal files have random-like parts at equal distances");
+        judged.read_bytes = judged.read_bytes.saturating_add(mapped.map.size_bytes);
+        return Some(judged);
+    }
     Some(join(judged, &mapped, context.legit_encryption.is_some()))
+}
+
+fn percent(share: f64) -> String {
+    match share * 100.0 {
+        value if value <= 0.0 => "none".to_owned(),
+        value if value < 0.1 => "under 0.1 %".to_owned(),
+        value => format!("{value:.1} %"),
+    }
 }
 
 /// Bytes of the disk itself in `state`, what was appended left out.
@@ -89,9 +105,9 @@ fn join(mut judged: DiskJudgement, mapped: &Mapped, is_owners: bool) -> DiskJudg
     };
     let rule = map.rule.map_or_else(|| "no rule found".to_owned(), |rule| rule.to_string());
     let told = format!(
-        "{:.1} % is ciphertext and {:.1} % open by a map of every byte ({rule})",
-        share.estimate * 100.0,
-        part(open) * 100.0
+        "{} is ciphertext and {} open by a map of every byte ({rule})",
+        percent(share.estimate),
+        percent(part(open))
     );
     judged.reason = if is_alone {
         format!("{told}; nothing else speaks for an attack, and equal files can look like this")

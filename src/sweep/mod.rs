@@ -8,9 +8,12 @@ mod lines;
 mod options;
 mod record;
 mod route;
+mod small;
+mod spread;
 mod state;
 mod structure;
 mod survey;
+mod twins;
 mod verdict;
 
 use std::{
