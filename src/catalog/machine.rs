@@ -6,11 +6,12 @@ use std::{
 };
 
 use super::{
-    chain::{Linker, snapshot_number},
+    chain::{LinkExtent, Linker, snapshot_number},
     disk::{MachineDisk, may_be_leaf},
     facts::{SnapshotFacts, VmwareEncryption, VmxFacts},
     file::{CatalogFile, Content, FileId},
     index::{Index, Lookup},
+    lookalike::{MAX_MISSING, lookalikes},
 };
 use crate::{
     families::NameKind,
@@ -79,6 +80,8 @@ pub struct Machine {
     pub snapshots: Option<FileId>,
     /// Its other small files: nvram, vmxf, logs, checkpoints.
     pub companions: Vec<FileId>,
+    /// Files of no machine that could be extents it misses, and why.
+    pub lookalikes: Vec<(FileId, String)>,
     /// What is wrong with it as a whole.
     pub findings: Vec<Finding>,
 }
@@ -150,6 +153,7 @@ pub fn assemble(index: &Index<'_>) -> (Vec<Machine>, HashSet<FileId>) {
     build.add_leftovers();
     build.find_unnamed_disks();
     build.find_frozen_disks();
+    build.find_lookalikes();
     let Build { mut machines, claimed, .. } = build;
     machines.sort_by(|a, b| {
         let key = |m: &Machine| (m.root, m.folder.clone(), m.name.clone(), m.anchor());
@@ -413,8 +417,47 @@ impl<'a> Build<'a, '_> {
             branches,
             snapshots,
             companions,
+            lookalikes: Vec::new(),
             findings,
         });
+    }
+
+    /// Files beside a disk that could be extents it misses, under names that tell nothing.
+    fn find_lookalikes(&mut self) {
+        let Self { index, claimed, machines, .. } = self;
+        for machine in machines {
+            let disks = machine.disks.iter_mut().chain(&mut machine.branches);
+            for disk in disks {
+                let missing = disk.chain.iter().flat_map(|link| {
+                    let described = link.file.filter(|_| link.described);
+                    // A copy taken in its place does not make the extent less missing.
+                    let is_lost = |e: &&LinkExtent| {
+                        e.needs_file() && e.file.is_none_or(|id| index.file(id).name.is_copy())
+                    };
+                    let lost = link.extents.iter().filter(is_lost);
+                    described.into_iter().flat_map(move |id| lost.clone().map(move |e| (id, e)))
+                });
+                for (described, extent) in missing.take(MAX_MISSING) {
+                    let described = index.file(described);
+                    let folder = (described.root, &described.folder());
+                    for (id, why) in lookalikes(index, folder, extent, |id| claimed.contains(&id)) {
+                        let file = index.file(id);
+                        let name = file.path.file_name().to_string_lossy();
+                        let wanted = &extent.name;
+                        disk.findings.push(Finding {
+                            code: "chain.extent-lookalike".to_owned(),
+                            weight: Weight::Damage,
+                            path: file.shown.to_string_lossy().into_owned(),
+                            offset_bytes: None,
+                            what: format!("{name:?} could be the missing extent {wanted:?}: {why}"),
+                            next: Some(format!("name it {wanted:?} in a copy, and sweep that")),
+                        });
+                        let why = format!("it misses extent {wanted:?}: {why}");
+                        machine.lookalikes.push((id, why));
+                    }
+                }
+            }
+        }
     }
 
     /// A configuration that names no disk has lost lines where disks lie beside it.

@@ -9,6 +9,7 @@ mod disk;
 mod facts;
 mod file;
 mod index;
+mod lookalike;
 mod machine;
 mod orphan;
 mod read;
