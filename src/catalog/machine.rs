@@ -11,6 +11,7 @@ use super::{
     facts::{SnapshotFacts, VmwareEncryption, VmxFacts},
     file::{CatalogFile, Content, FileId},
     index::{Index, Lookup},
+    lookalike::find_lookalikes,
 };
 use crate::{families::NameKind, finding::Finding, source::RelPath};
 
@@ -75,6 +76,8 @@ pub struct Machine {
     pub snapshots: Option<FileId>,
     /// Its other small files: nvram, vmxf, logs, checkpoints.
     pub companions: Vec<FileId>,
+    /// Files of no machine that could be extents it misses, and why.
+    pub lookalikes: Vec<(FileId, String)>,
     /// What is wrong with it as a whole.
     pub findings: Vec<Finding>,
 }
@@ -147,6 +150,7 @@ pub fn assemble(index: &Index<'_>) -> (Vec<Machine>, HashSet<FileId>) {
     build.find_unnamed_disks();
     build.find_frozen_disks();
     let Build { mut machines, claimed, .. } = build;
+    find_lookalikes(index, &claimed, &mut machines);
     machines.sort_by(|a, b| {
         let key = |m: &Machine| (m.root, m.folder.clone(), m.name.clone(), m.anchor());
         key(a).cmp(&key(b))
@@ -409,6 +413,7 @@ impl<'a> Build<'a, '_> {
             branches,
             snapshots,
             companions,
+            lookalikes: Vec::new(),
             findings,
         });
     }
