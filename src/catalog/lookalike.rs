@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use super::{
-    chain::{LinkExtent, finding},
+    chain::finding,
     file::{CatalogFile, Content, FileId},
     index::Index,
+    link::LinkExtent,
     machine::Machine,
 };
 use crate::{families::NameKind, source::base_name};

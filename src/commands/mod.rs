@@ -10,6 +10,7 @@ pub mod report;
 pub mod salvage;
 pub mod sweep;
 
+mod chosen;
 mod output;
 
 use std::{
