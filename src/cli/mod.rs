@@ -45,6 +45,8 @@ pub enum Command {
     Map(commands::map::Args),
     /// Show a recorded sweep as a page, text or a table.
     Report(commands::report::Args),
+    /// Make machines again over the vSphere API: a plan to read, then many at a time.
+    Redeploy(commands::redeploy::Args),
     /// Shell completions on stdout.
     #[command(hide = true)]
     Completions(commands::manual::CompletionArgs),

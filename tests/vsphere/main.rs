@@ -1,0 +1,11 @@
+//! Redeploy against the real simulator, through a proxy that breaks things.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+#![allow(unreachable_pub, reason = "a test of several files")]
+
+mod bench;
+mod contact;
+mod faults;
+mod input;
+mod proxy;
+mod sim;
+mod whole;
