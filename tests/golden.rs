@@ -126,19 +126,19 @@ fn every_next_command_of_the_samples_can_be_typed() {
     let (_, record) = sweep("2");
     let record: Value = serde_json::from_slice(&record).unwrap();
     let mut typed = BTreeSet::new();
+    // What these commands write must not land in the checkout.
+    let desk = tempfile::tempdir().unwrap();
+    let samples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
+    std::os::unix::fs::symlink(samples, desk.path().join("samples")).unwrap();
     for machine in record["machines"].as_array().unwrap() {
         let command = machine["next_command"].as_str().unwrap();
-        // Damage maps are yet to come.
-        if command.starts_with("vmglean map ") || !typed.insert(command) {
+        if !typed.insert(command) {
             continue;
         }
         let program = env!("CARGO_BIN_EXE_vmglean");
         let line = format!("vmglean() {{ {program} \"$@\"; }}; {command}");
-        let done = Command::new("bash")
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(["-c", &line])
-            .output()
-            .unwrap();
+        let done =
+            Command::new("bash").current_dir(desk.path()).args(["-c", &line]).output().unwrap();
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         assert!(matches!(done.status.code(), Some(0 | 1)), "{command}: {said}");
         assert!(!done.stdout.is_empty(), "{command} says nothing");

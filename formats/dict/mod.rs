@@ -42,8 +42,8 @@ pub struct Entry {
     pub key: String,
     /// The value, escapes decoded.
     pub value: String,
-    /// The value as written, without its quotes, escapes kept.
-    pub raw: String,
+    /// The value as written, without its quotes, escapes kept, where that is another text.
+    pub raw: Option<Box<str>>,
     /// Whether it stood in double quotes.
     pub quoted: bool,
     /// Line number, from 1.
@@ -57,6 +57,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The value as written, without its quotes, escapes kept.
+    #[must_use]
+    pub fn raw(&self) -> &str {
+        self.raw.as_deref().unwrap_or(&self.value)
+    }
+
     /// The value for people and reports: [`WITHHELD`] in place of a secret.
     #[must_use]
     pub fn shown(&self) -> &str {
@@ -171,9 +177,17 @@ impl Dictionary {
                     defects.add("value", value_at, DefectKind::Truncated { need, have });
                 }
                 let (key, key_bad) = self.charset.decode(key);
-                let (raw, raw_bad) = self.charset.decode(value);
-                let (decoded, bad) = self.charset.decode(&unescape(value));
-                if key_bad || raw_bad || bad {
+                let (mut decoded, mut bad) = self.charset.decode(value);
+                let mut raw = None;
+                if memchr::memchr(b'|', value).is_some() {
+                    let (plain, plain_bad) = self.charset.decode(&unescape(value));
+                    if plain != decoded {
+                        raw = Some(decoded.into_boxed_str());
+                    }
+                    decoded = plain;
+                    bad |= plain_bad;
+                }
+                if key_bad || bad {
                     let encoding = self.charset.name().to_owned();
                     defects.add("value", value_at, DefectKind::Encoding { encoding });
                 }

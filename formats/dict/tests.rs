@@ -17,7 +17,7 @@ fn texts(checked: &Checked<Dictionary>) -> Vec<String> {
 fn an_entry_knows_its_line_and_places() {
     let found = read(b"# comment\r\n\r\n  key\t= \"a|22b\" # more\r\n").value;
     let entry = found.get("KEY").unwrap();
-    assert_eq!((entry.value.as_str(), entry.raw.as_str(), entry.line), ("a\"b", "a|22b", 3));
+    assert_eq!((entry.value.as_str(), entry.raw(), entry.line), ("a\"b", "a|22b", 3));
     assert_eq!((entry.at.0, entry.value_at.0, entry.value_length.0), (15, 22, 5));
 }
 

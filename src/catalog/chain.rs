@@ -128,6 +128,9 @@ impl<'a> Linker<'a> {
             next = self.parent(id, &link, links.first(), &mut findings);
             links.push(link);
         }
+        // Kept for every disk of the datastore: no room to grow.
+        links.shrink_to_fit();
+        findings.shrink_to_fit();
         (links, findings)
     }
 
@@ -432,9 +435,8 @@ impl<'a> Linker<'a> {
         }
         let by_cid: Vec<FileId> = facts
             .parent_cid
-            .map_or(&[][..], |cid| self.index.with_cid(cid.0))
-            .iter()
-            .copied()
+            .into_iter()
+            .flat_map(|cid| self.index.with_cid(cid.0))
             .filter(|id| {
                 let other = self.index.file(*id);
                 !std::ptr::eq(other, file) && other.capacity_bytes() == file.capacity_bytes()

@@ -82,6 +82,11 @@ impl MachineDisk {
             next: next.map(str::to_owned),
         };
         let mut disk = match index.lookup(config.root, &config.folder(), name.as_bytes()) {
+            _ if name.is_empty() => {
+                let what = format!("{node} is present and names no disk: a line of it is lost");
+                let next = "vmware.log and the disks beside it tell which it was";
+                Self::missing(name, said("disk.unnamed", Weight::Damage, what, Some(next)))
+            }
             Lookup::Found(id, how) => {
                 let mut disk = Self::from_leaf(linker, index, id);
                 if how == How::Elsewhere {

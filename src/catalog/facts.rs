@@ -1,7 +1,7 @@
 //! The few facts kept of each small file, so that memory stays small whatever the datastore.
 
 use vmglean_formats::{
-    Defect, DefectKind, ReadAt,
+    Checked, Defect, DefectKind, FormatError, ReadAt,
     vmdk::{CreateType, Descriptor, ExtentKind, descriptor::ContentId},
     vmsd::Vmsd,
     vmsn::Checkpoint,
@@ -99,8 +99,10 @@ pub struct VmxFacts {
     pub display_name: Option<String>,
     /// `uuid.bios`.
     pub uuid_bios: Option<String>,
-    /// Node and file name of each hard disk that is present.
+    /// Node and file name of each hard disk that is present; an empty name where none is told.
     pub disks: Vec<(String, String)>,
+    /// The suspended state that the next power-on goes on from.
+    pub vm_state: Option<String>,
     /// VMware's own encryption.
     pub encryption: VmwareEncryption,
     /// Whether it reads as a whole configuration: nothing torn, nothing foreign in it.
@@ -113,7 +115,7 @@ impl VmxFacts {
     pub(super) fn new(vmx: &Vmx, defects: Vec<Defect>) -> Self {
         let disks = vmx
             .disks()
-            .filter_map(|disk| Some((disk.node.clone(), disk.file_name.clone()?)))
+            .map(|disk| (disk.node.clone(), disk.file_name.clone().unwrap_or_default()))
             .collect();
         let encryption = match &vmx.encryption {
             Encryption::None => VmwareEncryption::None,
@@ -127,6 +129,7 @@ impl VmxFacts {
             display_name: vmx.display_name.clone(),
             uuid_bios: vmx.uuid_bios.clone(),
             disks,
+            vm_state: vmx.vm_state.clone().filter(|name| !name.is_empty()),
             encryption,
             whole,
             defects,
@@ -141,6 +144,8 @@ pub struct SnapshotPoint {
     pub display_name: Option<String>,
     /// When it was taken, microseconds since 1970 UTC.
     pub created_us: Option<u64>,
+    /// Its state, a `.vmsn`, as written.
+    pub state_file: Option<String>,
     /// The disks it froze, as written.
     pub disks: Vec<String>,
 }
@@ -162,6 +167,7 @@ impl SnapshotFacts {
             .map(|node| SnapshotPoint {
                 display_name: node.display_name.clone(),
                 created_us: node.create_time_us,
+                state_file: node.file_name.clone().filter(|name| !name.is_empty()),
                 disks: node.disks.iter().filter_map(|disk| disk.file_name.clone()).collect(),
             })
             .collect();
@@ -177,9 +183,15 @@ pub struct CheckpointFacts {
 }
 
 impl CheckpointFacts {
-    pub(super) fn read(source: &dyn ReadAt) -> Self {
-        let has_configuration =
-            Checkpoint::parse(source).is_ok_and(|read| read.value.cfg_file.is_some());
-        Self { has_configuration }
+    /// What `source` holds, and what is wrong with it.
+    pub(super) fn read(source: &dyn ReadAt) -> Result<(Self, Vec<Defect>), FormatError> {
+        match Checkpoint::parse(source) {
+            Ok(Checked { value, defects }) => {
+                Ok((Self { has_configuration: value.cfg_file.is_some() }, defects))
+            }
+            Err(FormatError::Damaged(defect)) => Ok((Self::default(), vec![defect])),
+            Err(FormatError::Unsupported { .. }) => Ok((Self::default(), Vec::new())),
+            Err(error @ FormatError::Medium { .. }) => Err(error),
+        }
     }
 }

@@ -1,6 +1,11 @@
 //! Finds files by the names that other files give them.
 
-use std::{collections::HashMap, os::unix::ffi::OsStrExt as _};
+use std::{
+    hash::{DefaultHasher, Hasher as _},
+    os::unix::ffi::OsStrExt as _,
+};
+
+use rayon::prelude::*;
 
 use super::file::{CatalogFile, FileId};
 use crate::source::{Escape, RelPath, base_name};
@@ -27,56 +32,105 @@ pub(super) enum Lookup {
     Outside(Escape),
 }
 
-type Place = (usize, RelPath);
+/// Files by a hash of their key, sorted by it. Whoever asks compares the key itself: this keeps
+/// 16 bytes a file where a map of keys would keep each key again.
+#[derive(Debug, Default)]
+struct Hashed(Vec<(u64, FileId)>);
+
+impl Hashed {
+    fn new(files: &[CatalogFile], key: impl Fn(&CatalogFile) -> Option<u64> + Sync) -> Self {
+        let mut rows: Vec<(u64, FileId)> = (0..files.len())
+            .into_par_iter()
+            .with_min_len(1024)
+            .filter_map(|number| {
+                Some((key(files.get(number)?)?, FileId(u32::try_from(number).ok()?)))
+            })
+            .collect();
+        rows.par_sort_unstable();
+        Self(rows)
+    }
+
+    /// Files whose key has this hash, in their order.
+    fn with(&self, hash: u64) -> impl Iterator<Item = FileId> + '_ {
+        let first = self.0.partition_point(|(known, _)| *known < hash);
+        self.0.iter().skip(first).take_while(move |(known, _)| *known == hash).map(|(_, id)| *id)
+    }
+}
+
+fn hash_of(parts: &[&[u8]]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for part in parts {
+        hasher.write_usize(part.len());
+        hasher.write(part);
+    }
+    hasher.finish()
+}
+
+/// As [`hash_of`], upper and lower case alike in the last part.
+fn hash_lower(parts: &[&[u8]], last: &[u8]) -> u64 {
+    let lower = last.to_ascii_lowercase();
+    let mut all: Vec<&[u8]> = parts.to_vec();
+    all.push(&lower);
+    hash_of(&all)
+}
+
+/// Name of the folder a file lies in, lower-case, also where that is the source itself.
+fn tail(file: &CatalogFile) -> Vec<u8> {
+    let folder = file.shown.parent().and_then(|folder| folder.file_name());
+    folder.unwrap_or_default().as_bytes().to_ascii_lowercase()
+}
+
+/// One folder: its files are `ids[from..to]` of the index.
+#[derive(Clone, Copy, Debug)]
+struct Folder {
+    from: usize,
+    to: usize,
+}
 
 /// All files of a sweep, by place and by name.
 #[derive(Debug)]
 pub struct Index<'a> {
     files: &'a [CatalogFile],
-    by_path: HashMap<Place, FileId>,
-    /// Folder and lower-case original name.
-    by_stem: HashMap<(Place, Vec<u8>), Vec<FileId>>,
-    /// Last folder name and original name, both lower-case, over all sources.
-    by_tail: HashMap<(Vec<u8>, Vec<u8>), Vec<FileId>>,
-    by_folder: HashMap<Place, Vec<FileId>>,
-    by_cid: HashMap<u32, Vec<FileId>>,
-}
-
-fn lower(bytes: &[u8]) -> Vec<u8> {
-    bytes.to_ascii_lowercase()
-}
-
-/// Name of the folder a file lies in, also where that is the source itself.
-fn tail(file: &CatalogFile) -> Vec<u8> {
-    let folder = file.shown.parent().and_then(|folder| folder.file_name());
-    lower(folder.unwrap_or_default().as_bytes())
+    by_path: Hashed,
+    /// Folder and original name.
+    by_stem: Hashed,
+    /// Last folder name and original name, over all sources.
+    by_tail: Hashed,
+    by_cid: Vec<(u32, FileId)>,
+    /// Files by source and folder, in their order within each.
+    ids: Vec<FileId>,
+    /// Sorted by source and folder.
+    folders: Vec<Folder>,
 }
 
 impl<'a> Index<'a> {
     /// Indexes `files`; a [`FileId`] is a position in it.
     #[must_use]
     pub fn new(files: &'a [CatalogFile]) -> Self {
-        let mut index = Self {
-            files,
-            by_path: HashMap::with_capacity(files.len()),
-            by_stem: HashMap::with_capacity(files.len()),
-            by_tail: HashMap::with_capacity(files.len()),
-            by_folder: HashMap::new(),
-            by_cid: HashMap::new(),
-        };
-        for (number, file) in files.iter().enumerate() {
-            let Ok(number) = u32::try_from(number) else { break };
-            let id = FileId(number);
-            let place = (file.root, file.folder());
-            index.by_path.insert((file.root, file.path.clone()), id);
-            index.by_stem.entry((place.clone(), lower(file.stem()))).or_default().push(id);
-            index.by_tail.entry((tail(file), lower(file.stem()))).or_default().push(id);
-            index.by_folder.entry(place).or_default().push(id);
-            if let Some(cid) = file.descriptor().and_then(|d| d.cid) {
-                index.by_cid.entry(cid.0).or_default().push(id);
-            }
+        let files = files.get(..files.len().min(u32::MAX as usize)).unwrap_or(files);
+        let root = |file: &CatalogFile| file.root.to_le_bytes();
+        let by_path =
+            Hashed::new(files, |file| Some(hash_of(&[&root(file), file.path.as_bytes()])));
+        let by_stem = Hashed::new(files, |file| {
+            Some(hash_lower(&[&root(file), file.path.folder_bytes()], file.stem()))
+        });
+        let by_tail = Hashed::new(files, |file| Some(hash_lower(&[&tail(file)], file.stem())));
+        let numbered = || (0_u32..).map(FileId).zip(files);
+        let mut by_cid: Vec<(u32, FileId)> = numbered()
+            .filter_map(|(id, file)| Some((file.descriptor().and_then(|d| d.cid)?.0, id)))
+            .collect();
+        by_cid.sort_unstable();
+        let place =
+            |id: FileId| files.get(id.index()).map(|file| (file.root, file.path.folder_bytes()));
+        let mut ids: Vec<FileId> = numbered().map(|(id, _)| id).collect();
+        ids.par_sort_unstable_by(|a, b| (place(*a), a).cmp(&(place(*b), b)));
+        let mut folders = Vec::new();
+        let mut from = 0;
+        for group in ids.chunk_by(|a, b| place(*a) == place(*b)) {
+            folders.push(Folder { from, to: from + group.len() });
+            from += group.len();
         }
-        index
+        Self { files, by_path, by_stem, by_tail, by_cid, ids, folders }
     }
 
     /// The file with this number.
@@ -91,22 +145,46 @@ impl<'a> Index<'a> {
         (0_u32..).map(FileId).zip(self.files)
     }
 
-    /// Files of one folder, sorted by name.
-    pub(super) fn in_folder(&self, root: usize, folder: &RelPath) -> &[FileId] {
-        self.by_folder.get(&(root, folder.clone())).map_or(&[], Vec::as_slice)
+    fn files_of(&self, folder: Folder) -> &[FileId] {
+        self.ids.get(folder.from..folder.to).unwrap_or_default()
     }
 
-    /// Files of all folders, each folder once, in order of their first file.
-    pub(super) fn folders(&self) -> Vec<(&Place, &[FileId])> {
-        let mut folders: Vec<_> =
-            self.by_folder.iter().map(|(place, ids)| (place, ids.as_slice())).collect();
-        folders.sort_by_key(|(_, ids)| ids.first().copied());
-        folders
+    /// Files of one folder, sorted by name.
+    pub(super) fn in_folder(&self, root: usize, folder: &RelPath) -> &[FileId] {
+        let wanted = (root, folder.as_bytes());
+        let place = |found: &Folder| {
+            let first = self.file(*self.ids.get(found.from)?);
+            Some((first.root, first.path.folder_bytes()))
+        };
+        let found = self.folders.binary_search_by(|known| place(known).cmp(&Some(wanted)));
+        found.ok().and_then(|at| self.folders.get(at)).map_or(&[], |found| self.files_of(*found))
+    }
+
+    /// Source and path of all folders, in order of their first file.
+    pub(super) fn folders(&self) -> Vec<(usize, RelPath)> {
+        let mut first: Vec<FileId> =
+            self.folders.iter().filter_map(|f| self.files_of(*f).first().copied()).collect();
+        first.sort_unstable();
+        let places = first.into_iter().map(|id| self.file(id));
+        places.map(|file| (file.root, file.folder())).collect()
     }
 
     /// Descriptors with this CID.
-    pub(super) fn with_cid(&self, cid: u32) -> &[FileId] {
-        self.by_cid.get(&cid).map_or(&[], Vec::as_slice)
+    pub(super) fn with_cid(&self, cid: u32) -> impl Iterator<Item = FileId> + '_ {
+        let first = self.by_cid.partition_point(|(known, _)| *known < cid);
+        self.by_cid
+            .iter()
+            .skip(first)
+            .take_while(move |(known, _)| *known == cid)
+            .map(|(_, id)| *id)
+    }
+
+    fn at_path(&self, root: usize, path: &RelPath) -> Option<FileId> {
+        let hash = hash_of(&[&root.to_le_bytes(), path.as_bytes()]);
+        self.by_path.with(hash).find(|id| {
+            let file = self.file(*id);
+            file.root == root && file.path == *path
+        })
     }
 
     /// A file of `folder` whose name is, or was before something was appended, `name`.
@@ -116,15 +194,21 @@ impl<'a> Index<'a> {
         folder: &RelPath,
         name: &[u8],
     ) -> Option<(FileId, How)> {
-        let exact = folder.resolve(name).ok().and_then(|path| self.by_path.get(&(root, path)));
+        let exact = folder.resolve(name).ok().and_then(|path| self.at_path(root, &path));
         if let Some(id) = exact {
-            return Some((*id, How::Exact));
+            return Some((id, How::Exact));
         }
-        let stems = self.by_stem.get(&((root, folder.clone()), lower(name)))?;
+        let hash = hash_lower(&[&root.to_le_bytes(), folder.as_bytes()], name);
+        let stems = self.by_stem.with(hash).filter(|id| {
+            let file = self.file(*id);
+            file.root == root
+                && file.path.folder_bytes() == folder.as_bytes()
+                && file.stem().eq_ignore_ascii_case(name)
+        });
         // Where a name stands both plain and with something appended, the plain one is meant.
-        let best = stems.iter().min_by_key(|id| self.file(**id).name.suffixes.len())?;
-        let how = if self.file(*best).name.suffixes.is_empty() { How::Exact } else { How::Renamed };
-        Some((*best, how))
+        let best = stems.min_by_key(|id| self.file(*id).name.suffixes.len())?;
+        let how = if self.file(best).name.suffixes.is_empty() { How::Exact } else { How::Renamed };
+        Some((best, how))
     }
 
     /// The file that `name`, written in a file of `folder`, means.
@@ -138,9 +222,14 @@ impl<'a> Index<'a> {
         let base = base_name(name);
         let above = name.len().checked_sub(base.len() + 1).and_then(|end| name.get(..end));
         if let Some(above) = above {
-            let key = (lower(base_name(above)), lower(base));
-            if let Some([only]) = self.by_tail.get(&key).map(Vec::as_slice) {
-                return Lookup::Found(*only, How::Elsewhere);
+            let wanted = base_name(above).to_ascii_lowercase();
+            let hash = hash_lower(&[&wanted], base);
+            let mut found = self.by_tail.with(hash).filter(|id| {
+                let file = self.file(*id);
+                file.stem().eq_ignore_ascii_case(base) && tail(file) == wanted
+            });
+            if let (Some(only), None) = (found.next(), found.next()) {
+                return Lookup::Found(only, How::Elsewhere);
             }
             // An absolute path of a host that is gone: the file may simply lie beside.
             if resolved.is_err()

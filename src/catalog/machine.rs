@@ -10,9 +10,13 @@ use super::{
     disk::{MachineDisk, may_be_leaf},
     facts::{SnapshotFacts, VmwareEncryption, VmxFacts},
     file::{CatalogFile, Content, FileId},
-    index::Index,
+    index::{Index, Lookup},
 };
-use crate::{families::NameKind, finding::Finding, source::RelPath};
+use crate::{
+    families::NameKind,
+    finding::{Finding, Weight},
+    source::RelPath,
+};
 
 /// Where a configuration can be had from, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +73,8 @@ pub struct Machine {
     pub config: Config,
     /// Its disks.
     pub disks: Vec<MachineDisk>,
+    /// Disks of its snapshots that none of `disks` stands on: other branches of the tree.
+    pub branches: Vec<MachineDisk>,
     /// Its snapshot list.
     pub snapshots: Option<FileId>,
     /// Its other small files: nvram, vmxf, logs, checkpoints.
@@ -87,9 +93,14 @@ impl Machine {
         })
     }
 
+    /// Its disks and those of its snapshots.
+    pub fn all_disks(&self) -> impl Iterator<Item = &MachineDisk> {
+        self.disks.iter().chain(&self.branches)
+    }
+
     /// Every file that is known to be its own, with those of its disks.
     pub fn files(&self) -> impl Iterator<Item = FileId> {
-        let disks = self.disks.iter().flat_map(MachineDisk::files);
+        let disks = self.all_disks().flat_map(MachineDisk::files);
         self.config.own.into_iter().chain(self.companions.iter().copied()).chain(disks)
     }
 
@@ -124,7 +135,10 @@ pub fn assemble(index: &Index<'_>) -> (Vec<Machine>, HashSet<FileId>) {
         .collect();
     // A configuration inside VMware's own encryption names no disk that can be read.
     let readable = |id: &FileId| match &index.file(*id).content {
-        Content::Vmx(facts) => facts.encryption != VmwareEncryption::Whole,
+        // Neither does one whose disks are in the part that is torn off.
+        Content::Vmx(facts) => {
+            facts.encryption != VmwareEncryption::Whole && (facts.whole || !facts.disks.is_empty())
+        }
         _ => false,
     };
     let (whole, broken): (Vec<_>, Vec<_>) = configured.into_iter().partition(readable);
@@ -137,6 +151,7 @@ pub fn assemble(index: &Index<'_>) -> (Vec<Machine>, HashSet<FileId>) {
         build.add_unreadable(id);
     }
     build.add_leftovers();
+    build.find_unnamed_disks();
     let Build { mut machines, claimed, .. } = build;
     machines.sort_by(|a, b| {
         let key = |m: &Machine| (m.root, m.folder.clone(), m.name.clone(), m.anchor());
@@ -211,7 +226,11 @@ impl<'a> Build<'a, '_> {
         let folder = file.folder();
         let stem = own_stem(file);
         let backup = self.backup(file.root, &folder, &stem);
-        let mut name = stem_text(file);
+        let mut name = match &file.content {
+            Content::Vmx(facts) => facts.display_name.clone(),
+            _ => None,
+        }
+        .unwrap_or_else(|| stem_text(file));
         let disks = match backup {
             Some((backup, facts)) => {
                 name = facts.display_name.clone().unwrap_or(name);
@@ -242,9 +261,7 @@ impl<'a> Build<'a, '_> {
 
     /// Folders whose disks no configuration claims: a machine each, or one for each disk name.
     fn add_leftovers(&mut self) {
-        let places: Vec<(usize, RelPath)> =
-            self.index.folders().into_iter().map(|(place, _)| place.clone()).collect();
-        for (root, folder) in places {
+        for (root, folder) in self.index.folders() {
             let has_vmx =
                 self.index.in_folder(root, &folder).iter().any(|id| {
                     matches!(self.index.file(*id).name.kind, NameKind::Vmx | NameKind::Vmtx)
@@ -386,7 +403,10 @@ impl<'a> Build<'a, '_> {
             companions.push(*id);
         }
         sources.sort_by_key(|source| (source.rank(), self.age(source.file()), source.file()));
-        let findings = Vec::new();
+        let mut findings = Vec::new();
+        self.state_file(own, &mut findings);
+        let branches = self.branches(snapshots, &disks, &mut findings);
+        self.claimed.extend(branches.iter().flat_map(MachineDisk::files));
         let config = Config { own, sources };
         self.machines.push(Machine {
             name,
@@ -394,10 +414,89 @@ impl<'a> Build<'a, '_> {
             folder,
             config,
             disks,
+            branches,
             snapshots,
             companions,
             findings,
         });
+    }
+
+    /// A configuration that names no disk has lost lines where disks lie beside it.
+    fn find_unnamed_disks(&mut self) {
+        for machine in &mut self.machines {
+            let Some(config) = machine.config.own.filter(|_| machine.disks.is_empty()) else {
+                continue;
+            };
+            let config = self.index.file(config);
+            if !matches!(config.content, Content::Vmx(_)) {
+                continue;
+            }
+            let beside = self
+                .index
+                .in_folder(machine.root, &machine.folder)
+                .iter()
+                .find(|id| !self.claimed.contains(id) && may_be_leaf(self.index.file(**id)));
+            if let Some(id) = beside {
+                let name = self.index.file(*id).path.file_name().to_string_lossy().into_owned();
+                let what = format!("the configuration names no disk, and {name:?} lies beside it");
+                machine.findings.push(Finding {
+                    next: Some("vmware.log tells which disks the machine had".to_owned()),
+                    ..missing(config, "machine.disks-unnamed", what)
+                });
+            }
+        }
+    }
+
+    /// Whether the suspended state that the configuration names is there.
+    fn state_file(&self, own: Option<FileId>, findings: &mut Vec<Finding>) {
+        let Some(file) = own.map(|id| self.index.file(id)) else { return };
+        let Content::Vmx(facts) = &file.content else { return };
+        let Some(name) = &facts.vm_state else { return };
+        if self.index.lookup(file.root, &file.folder(), name.as_bytes()) == Lookup::Missing {
+            let what = format!("the suspended state {name:?} is not there");
+            findings.push(missing(file, "machine.state-missing", what));
+        }
+    }
+
+    /// Disks that the snapshot list names and no current disk stands on; what is not there is
+    /// found.
+    fn branches(
+        &mut self,
+        list: Option<FileId>,
+        disks: &[MachineDisk],
+        findings: &mut Vec<Finding>,
+    ) -> Vec<MachineDisk> {
+        let Some(file) = list.map(|id| self.index.file(id)) else { return Vec::new() };
+        let Content::Snapshots(facts) = &file.content else { return Vec::new() };
+        let mut known: HashSet<FileId> = disks.iter().flat_map(MachineDisk::files).collect();
+        let mut told: HashSet<&str> = HashSet::new();
+        let mut branches = Vec::new();
+        for point in &facts.points {
+            let of = point.display_name.as_deref().unwrap_or("without name");
+            let named = point.disks.iter().map(|name| (name, true));
+            for (name, is_disk) in named.chain(point.state_file.iter().map(|name| (name, false))) {
+                if !told.insert(name) {
+                    continue;
+                }
+                match self.index.lookup(file.root, &file.folder(), name.as_bytes()) {
+                    Lookup::Found(id, _) if is_disk && !known.contains(&id) => {
+                        let disk = MachineDisk::from_leaf(&mut self.linker, self.index, id);
+                        known.extend(disk.files());
+                        branches.push(disk);
+                    }
+                    Lookup::Missing if is_disk && !names_missing_disk(disks, name) => {
+                        let what = format!("disk {name:?} of snapshot {of:?} is not there");
+                        findings.push(missing(file, "snapshot.disk-missing", what));
+                    }
+                    Lookup::Missing if !is_disk => {
+                        let what = format!("state {name:?} of snapshot {of:?} is not there");
+                        findings.push(missing(file, "snapshot.state-missing", what));
+                    }
+                    Lookup::Found(..) | Lookup::Missing | Lookup::Outside(_) => {}
+                }
+            }
+        }
+        branches
     }
 
     /// Sorts numbered files of one machine by age, youngest first: `vmware.log` is written now,
@@ -418,6 +517,24 @@ impl<'a> Build<'a, '_> {
             .filter(|id| matches!(self.index.file(**id).name.kind, NameKind::Vmx | NameKind::Vmtx))
             .count()
     }
+}
+
+fn missing(file: &CatalogFile, code: &str, what: String) -> Finding {
+    Finding {
+        code: code.to_owned(),
+        weight: Weight::Damage,
+        path: file.shown.to_string_lossy().into_owned(),
+        offset_bytes: None,
+        what,
+        next: Some("look for it in other folders and datastores, or restore it".to_owned()),
+    }
+}
+
+/// Whether a current disk misses a link of this name: it is then told there.
+fn names_missing_disk(disks: &[MachineDisk], name: &str) -> bool {
+    disks
+        .iter()
+        .any(|disk| disk.name == name || disk.findings.iter().any(|f| f.what.contains(name)))
 }
 
 fn stem_text(file: &CatalogFile) -> String {

@@ -5,13 +5,17 @@ use std::os::unix::ffi::OsStrExt as _;
 use vmglean_formats::{
     ByteOffset, Checked, Defect, DefectKind, FormatError, ReadAt as _,
     detect::{Confidence, DETECT_BYTES, Detected, FileKind, detect},
-    vmdk::{OpenedExtent, descriptor::looks_like_descriptor, open_descriptor, open_extent},
+    nvram::Nvram,
+    vmdk::{
+        Descriptor, OpenedExtent, descriptor::looks_like_descriptor, open_descriptor, open_extent,
+    },
     vmsd::Vmsd,
     vmx::Vmx,
+    vmxf::Vmxf,
 };
 
 use super::{
-    facts::{DescriptorFacts, SnapshotFacts, VmxFacts},
+    facts::{CheckpointFacts, DescriptorFacts, SnapshotFacts, VmxFacts},
     file::{CatalogFile, Content},
 };
 use crate::{
@@ -123,9 +127,11 @@ fn push(file: &mut CatalogFile, code: &str, weight: Weight, what: String, next: 
 
 fn push_defects(file: &mut CatalogFile, defects: &[Defect]) {
     for defect in defects.iter().take(DEFECTS_SHOWN) {
+        // A repeated key is odd, not torn: VMware reads such a file.
+        let is_odd = matches!(defect.kind, DefectKind::Duplicate { .. });
         file.findings.push(Finding {
             code: "file.defect".to_owned(),
-            weight: Weight::Damage,
+            weight: if is_odd { Weight::Note } else { Weight::Damage },
             path: file.shown.to_string_lossy().into_owned(),
             offset_bytes: Some(defect.at.0),
             what: defect.to_string(),
@@ -160,10 +166,12 @@ fn classify(source: &SourceFile, file: &mut CatalogFile) -> Result<Content, Form
             push_defects(file, &defects);
             Content::Snapshots(SnapshotFacts::new(&value, defects))
         }
-        NameKind::Vmsn | NameKind::Vmss => promised(source, "a checkpoint", FileKind::Checkpoint)?,
-        NameKind::Nvram => promised(source, "firmware memory", FileKind::Nvram)?,
-        NameKind::Vmxf => promised(source, "a .vmxf", FileKind::Vmxf)?,
-        NameKind::Log => promised(source, "a log", FileKind::VmwareLog)?,
+        NameKind::Vmsn | NameKind::Vmss => {
+            promised(source, file, "a checkpoint", FileKind::Checkpoint)?
+        }
+        NameKind::Nvram => promised(source, file, "firmware memory", FileKind::Nvram)?,
+        NameKind::Vmxf => promised(source, file, "a .vmxf", FileKind::Vmxf)?,
+        NameKind::Log => promised(source, file, "a log", FileKind::VmwareLog)?,
         NameKind::Export => {
             let head = source.read_up_to(ByteOffset(0), DETECT_BYTES)?;
             detect(&head).map_or(Content::Other, |found| Content::Known(found.kind))
@@ -203,6 +211,7 @@ fn unfit(promised: &'static str, defects: &[Defect]) -> Content {
 
 fn promised(
     source: &SourceFile,
+    file: &mut CatalogFile,
     promised: &'static str,
     kind: FileKind,
 ) -> Result<Content, FormatError> {
@@ -210,7 +219,17 @@ fn promised(
     Ok(match detect(&head) {
         Some(found) if found.kind == kind && kind == FileKind::VmwareLog => Content::Log,
         Some(found) if found.kind == kind && kind == FileKind::Checkpoint => {
-            Content::Checkpoint(super::facts::CheckpointFacts::read(source))
+            let (facts, defects) = CheckpointFacts::read(source)?;
+            push_defects(file, &defects);
+            Content::Checkpoint(facts)
+        }
+        Some(found) if found.kind == kind && kind == FileKind::Nvram => {
+            push_defects(file, &Nvram::parse(&text(source)?).defects);
+            Content::Known(kind)
+        }
+        Some(found) if found.kind == kind && kind == FileKind::Vmxf => {
+            push_defects(file, &Vmxf::parse(&text(source)?).defects);
+            Content::Known(kind)
         }
         // VMware encrypts these small files of an encrypted machine in a container of its own.
         Some(found) if found.kind == kind || found.kind == FileKind::EncryptedContainer => {
@@ -225,13 +244,13 @@ fn promised(
 }
 
 fn configuration(source: &SourceFile, file: &mut CatalogFile) -> Result<Content, FormatError> {
-    let head = source.read_up_to(ByteOffset(0), 16)?;
-    if let Some(found) = detect(&head)
+    let text = text(source)?;
+    if let Some(found) = detect(text.get(..16).unwrap_or(&text))
         && found.kind == FileKind::EncryptedContainer
     {
         return Ok(Content::Known(found.kind));
     }
-    let Checked { value, defects } = Vmx::parse(&text(source)?);
+    let Checked { value, defects } = Vmx::parse(&text);
     let facts = VmxFacts::new(&value, defects);
     let says_nothing = facts.display_name.is_none()
         && facts.disks.is_empty()
@@ -252,16 +271,19 @@ fn disk_file(source: &SourceFile, file: &mut CatalogFile) -> Result<Content, For
             && found.confidence == Confidence::Trace
             && file.size_bytes > DESCRIPTOR_FILE_BYTES
     };
-    if let Some(found) = detect(&head).filter(inner) {
+    let found = detect(&head);
+    if let Some(found) = found.filter(inner) {
         let why = format!(
             "its header is lost, though the descriptor inside still shows words at {:#x}",
             found.at.0
         );
         return Ok(Content::Unfit { promised: "a disk", why });
     }
-    let kind = detect(&head).map(|found| found.kind);
+    let kind = found.map(|found| found.kind);
     if kind == Some(FileKind::VmdkDescriptor) || looks_like_descriptor(&head) {
-        let Checked { value, defects } = open_descriptor(source)?;
+        let whole = head.len() as u64 == file.size_bytes && !head.starts_with(b"KDMV");
+        let Checked { value, defects } =
+            if whole { Descriptor::parse(&head, ByteOffset(0)) } else { open_descriptor(source)? };
         push_defects(file, &defects);
         return Ok(Content::Descriptor(Box::new(DescriptorFacts::new(&value, defects))));
     }

@@ -39,6 +39,8 @@ pub enum Command {
     Inspect(commands::inspect::Args),
     /// The disks under a leaf: links, what is wrong or missing, which points in time can be had.
     Chain(commands::chain::Args),
+    /// One disk out of a chain, damaged chains too, from any point in time, every byte accounted for.
+    Consolidate(Box<commands::consolidate::Args>),
     /// Put machines together again: configuration, descriptors, small files, disks.
     Salvage(commands::salvage::Args),
     /// Where a disk is zero, intact, encrypted, unreadable or undetermined, and why.

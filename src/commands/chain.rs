@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Usage, run_info};
+use super::{Usage, known_families, run_info};
 use crate::{
     chain::{ChainOptions, ExamineError, examine},
     cli::{Format, Global},
-    families::Families,
     interrupt::Interrupt,
     outcome::Outcome,
     report::{
@@ -52,11 +51,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         None => None,
         Some(text) => Some(parse_time(text)?),
     };
-    let families = match &args.families {
-        Some(file) => Families::with_file(file),
-        None => Families::built_in(),
-    }
-    .map_err(|error| Usage(error.to_string()))?;
+    let families = known_families(args.families.as_deref())?;
     let options = ChainOptions {
         access: global.io.into(),
         root: args.root.clone(),

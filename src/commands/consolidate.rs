@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Refusal, Usage, check_output, run_info};
+use super::{Refusal, Usage, check_output, known_families, run_info};
 use crate::{
     chain::{Opened, Suspect, damage, open, suspects},
     cli::{Format as Form, Global, parse_size},
@@ -15,7 +15,6 @@ use crate::{
         ConsolidateError, Consolidated, Format, Paths, Refused, Request, VerifyError, consolidate,
         objections, patches, read_through, select, write_patches,
     },
-    families::Families,
     finding::{Finding, Weight},
     interrupt::Interrupt,
     outcome::Outcome,
@@ -132,11 +131,7 @@ fn parse_byte(text: &str) -> Result<u8, String> {
 /// When nothing can be delivered, or a rule forbids the output.
 pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::Result<Outcome> {
     let started = jiff::Timestamp::now();
-    let families = match &args.families {
-        Some(file) => Families::with_file(file),
-        None => Families::built_in(),
-    }
-    .map_err(|error| Usage(error.to_string()))?;
+    let families = known_families(args.families.as_deref())?;
     let access = global.io.into();
     let opened = open(&args.leaf, args.root.as_deref(), access, &families)
         .context("no chain can be told")?;

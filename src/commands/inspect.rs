@@ -7,10 +7,9 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Usage, check_output, run_info, write_whole};
+use super::{check_output, known_families, run_info, write_whole};
 use crate::{
     cli::{Format, Global},
-    families::Families,
     inspect::{InspectOptions, Inspected, inspect},
     interrupt::Interrupt,
     outcome::Outcome,
@@ -53,11 +52,7 @@ pub struct Args {
 /// When nothing can be delivered.
 pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::Result<Outcome> {
     let started = jiff::Timestamp::now();
-    let families = match &args.families {
-        Some(file) => Families::with_file(file),
-        None => Families::built_in(),
-    }
-    .map_err(|error| Usage(error.to_string()))?;
+    let families = known_families(args.families.as_deref())?;
     let options = InspectOptions { access: global.io.into(), root: args.root.clone() };
     let mut outcome = Outcome::Clean;
     let mut files: Vec<InspectedFile> = Vec::new();

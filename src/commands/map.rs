@@ -10,10 +10,10 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Usage, check_output, run_info, write_whole};
+use super::{Usage, check_output, known_families, run_info, write_whole};
 use crate::{
     cli::{Format, Global, parse_duration},
-    disk::{FolderCompanions, VirtualDisk, open_chain},
+    disk::{Chain, FolderCompanions, VirtualDisk, open_chain},
     families::{Families, split_suffix},
     finding::Weight,
     interrupt::Interrupt,
@@ -109,11 +109,7 @@ pub enum HashWord {
 /// # Errors
 /// When the disk cannot be opened, or an output cannot or must not be written.
 pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::Result<Outcome> {
-    let families = match &args.families {
-        Some(file) => Families::with_file(file),
-        None => Families::built_in(),
-    }
-    .map_err(|error| Usage(error.to_string()))?;
+    let families = known_families(args.families.as_deref())?;
     let cancel = Cancel::on(stop.flag(), args.budget.map(|budget| Instant::now() + budget));
     let job = Job { args, global, ui, families, cancel };
     if let Some([a, b]) = args.compare.as_deref() {
@@ -229,19 +225,20 @@ impl Job<'_> {
     /// The map of one disk.
     fn judged(&self, path: &Path, state: Option<&Path>) -> anyhow::Result<Made> {
         let place = Place::of(path, self.args.root.as_deref(), self.global.io.into())?;
-        let (disk, findings) = if self.args.file {
+        let (disk, findings, doubt) = if self.args.file {
             let file =
                 place.root.open_file(&place.rel).with_context(|| path.display().to_string())?;
             file.advise_sequential();
             let name = place.rel.as_path().to_string_lossy().into_owned();
-            (VirtualDisk::raw(&name, Arc::new(file)), Vec::new())
+            (VirtualDisk::raw(&name, Arc::new(file)), Vec::new(), None)
         } else {
             let folder: Arc<dyn crate::disk::Companions> =
                 Arc::new(FolderCompanions::new(Arc::clone(&place.root)));
             let chain =
                 open_chain(&folder, &place.rel).with_context(|| path.display().to_string())?;
             let findings = chain.findings.clone();
-            (chain.into_disk(), findings)
+            let doubt = doubt(&chain);
+            (chain.into_disk(), findings, doubt)
         };
         let total: u64 = disk.files().iter().map(|file| file.source.len_bytes()).sum();
         let progress = self.ui.progress("mapping", Some(total));
@@ -272,7 +269,7 @@ impl Job<'_> {
             (true, Some(only)) => DiskMap::of_file(&only.name, only.mapped),
             (_, last) => {
                 files.extend(last);
-                DiskMap::over(&disk, files)
+                DiskMap::over(&disk, files, doubt.as_deref())
             }
         };
         map.findings.splice(0..0, findings);
@@ -439,6 +436,19 @@ fn recorded(path: &Path) -> anyhow::Result<Option<MapRecord>> {
         .into());
     }
     Ok(Some(record))
+}
+
+/// Why what the tables call zero or never written may yet have been written, if so.
+fn doubt(chain: &Chain) -> Option<String> {
+    chain.links.iter().enumerate().find_map(|(number, link)| {
+        let name = link.path.as_path().display();
+        if let Some(what) = chain.disk().unnamed_grains(number) {
+            return Some(format!("{name}: {what}; what seems never written may have been"));
+        }
+        let rebuilt = link.extents.iter().any(|extent| extent.rebuilt);
+        rebuilt
+            .then(|| format!("{name}: its header is lost; what seems never written may have been"))
+    })
 }
 
 fn outcome(map: &DiskMap) -> Outcome {

@@ -13,10 +13,14 @@ pub mod sweep;
 
 mod output;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use crate::{
     cli::{Cli, Command},
+    families::Families,
     interrupt::Interrupt,
     outcome::Outcome,
     report::record::{RecordPath, RunInfo},
@@ -30,6 +34,16 @@ pub use output::{Refusal, check_output, write_whole};
 #[error("{0}")]
 pub struct Usage(pub String);
 
+/// What is known of families, with the user's file laid over it.
+fn known_families(file: Option<&Path>) -> Result<Families, Usage> {
+    let known = match file {
+        Some(file) => Families::with_file(file),
+        None => Families::built_in(),
+    };
+    // With its cause: a slip is named by line and column.
+    known.map_err(|error| Usage(format!("{:#}", anyhow::Error::from(error))))
+}
+
 /// Runs the command and answers with its exit code; the one place where errors are printed.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
@@ -39,6 +53,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Sweep(args) => sweep::run(&args, &cli.global, &ui, &stop),
         Command::Inspect(args) => inspect::run(&args, &cli.global, &ui, &stop),
         Command::Chain(args) => chain::run(&args, &cli.global, &ui, &stop),
+        Command::Consolidate(args) => consolidate::run(&args, &cli.global, &ui, &stop),
         Command::Salvage(args) => salvage::run(&args, &cli.global, &ui, &stop),
         Command::Map(args) => map::run(&args, &cli.global, &ui, &stop),
         Command::Report(args) => report::run(&args, &ui),

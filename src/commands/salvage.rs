@@ -8,11 +8,10 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Refusal, Usage, check_output, run_info};
+use super::{Refusal, Usage, check_output, known_families, run_info};
 use crate::{
     catalog::Machine,
     cli::{Format, Global},
-    families::Families,
     finding::{Finding, Weight},
     interrupt::Interrupt,
     outcome::Outcome,
@@ -107,11 +106,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
     };
     let guarded: Vec<PathBuf> = sources.iter().chain(&allow).cloned().collect();
     check_folder(&args.out, &guarded)?;
-    let families = match &args.families {
-        Some(file) => Families::with_file(file),
-        None => Families::built_in(),
-    }
-    .map_err(|error| Usage(error.to_string()))?;
+    let families = known_families(args.families.as_deref())?;
     let options = SweepOptions {
         threads: global.threads(),
         access: global.io.into(),

@@ -2,10 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Usage, check_output, run_info, write_whole};
+use super::{Usage, check_output, known_families, run_info, write_whole};
 use crate::{
     cli::{Format, Global, parse_duration},
-    families::Families,
     interrupt::Interrupt,
     outcome::Outcome,
     report::{
@@ -75,11 +74,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         // An older state of the same sweep is what the flag is for.
         check_output(state, &guarded, true)?;
     }
-    let families = match &args.families {
-        Some(file) => Families::with_file(file),
-        None => Families::built_in(),
-    }
-    .map_err(|error| Usage(error.to_string()))?;
+    let families = known_families(args.families.as_deref())?;
     let options = SweepOptions {
         threads: global.threads(),
         access: global.io.into(),

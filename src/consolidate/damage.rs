@@ -25,7 +25,15 @@ impl Damage {
     pub fn of(chain: &Chain, at: usize) -> Self {
         let links = || chain.links.iter().enumerate().skip(at);
         let doubted = links().find(|(_, link)| link.parent_doubt.is_some());
-        let unnamed = links().filter_map(|(n, _)| Some((n, chain.disk().unnamed_grains(n)?)));
+        let unnamed = links().filter_map(|(number, link)| {
+            if let Some(what) = chain.disk().unnamed_grains(number) {
+                return Some((number, what));
+            }
+            // Nothing but its tables tells what such an extent holds, and those were hit as well.
+            let rebuilt = link.extents.iter().any(|extent| extent.rebuilt);
+            let what = "its header is lost: what seems never written may have been";
+            rebuilt.then(|| (number, what.to_owned()))
+        });
         Self {
             maps: HashMap::new(),
             doubted_parent: doubted.map(|(number, _)| number),
@@ -106,7 +114,7 @@ impl Doubt {
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Parent => "read through a parent whose CID does not agree",
-            Self::Unnamed => "read through a link that holds grains no table names",
+            Self::Unnamed => "read through a link whose tables may have lost entries",
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::{
 
 /// Blocks of zeros at least this long in a row stay holes.
 pub(super) const ZERO_BLOCK: usize = 4096;
+/// Bytes read at a time where nothing is kept.
+const READ_STEP: u64 = 256 << 10;
 /// What an unreadable range is narrowed down to.
 const SECTOR: usize = 512;
 
@@ -65,7 +67,6 @@ impl<'a> Filler<'a> {
     /// Reads a unit. `bytes` is a buffer to be used again.
     pub(super) fn fill(&mut self, unit: &Unit, mut bytes: Vec<u8>) -> Filled {
         let length = if unit.is_empty { 0 } else { unit.end - unit.start };
-        bytes.clear();
         bytes.resize(usize::try_from(length).unwrap_or(0), 0);
         let mut filled = Filled {
             index: unit.index,
@@ -88,9 +89,8 @@ impl<'a> Filler<'a> {
                         self.tell(&part, place, piece.run.offset, &mut filled);
                     }
                 } else {
-                    if piece.is_filled() {
-                        place.fill(self.fill);
-                    }
+                    // The buffer was used before.
+                    place.fill(if piece.is_filled() { self.fill } else { 0 });
                     let why = self.why(piece);
                     let part = Part { piece: *piece, state: piece.state, why };
                     self.tell(&part, place, piece.run.offset, &mut filled);
@@ -99,6 +99,33 @@ impl<'a> Filler<'a> {
             filled.bytes = buffer;
         }
         filled
+    }
+
+    /// Reads a unit for nothing but to know that it can be read: in small steps, which stay in the
+    /// processor's own memory.
+    pub(super) fn read(&mut self, unit: &Unit, scratch: &mut Vec<u8>) -> (Sums, u64) {
+        let mut sums = Sums::default();
+        let mut read = 0;
+        for piece in &unit.pieces {
+            if !piece.is_copied() {
+                sums.add(piece.state, piece.run.length);
+                continue;
+            }
+            read += piece.run.length;
+            let whole = piece.run.state == RunState::Compressed;
+            let mut at = piece.run.offset;
+            while at < piece.run.end() {
+                let left = piece.run.end() - at;
+                let step = if whole { left } else { left.min(READ_STEP) };
+                let run = piece.run.clip(at, at + step);
+                scratch.resize(usize::try_from(step).unwrap_or(0), 0);
+                for part in self.copy(&Piece { run, ..*piece }, scratch) {
+                    sums.add(part.state, part.piece.run.length);
+                }
+                at += step;
+            }
+        }
+        (sums, read)
     }
 
     fn why(&self, piece: &Piece) -> Option<String> {

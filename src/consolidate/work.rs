@@ -263,10 +263,9 @@ pub(super) fn read_all(work: &Work<'_>, planner: Planner<'_>) -> (Sums, End) {
                 let mut own = Sums::default();
                 while !(work.stop)() {
                     let Some(unit) = lock(&planner).next() else { break };
-                    let filled = filler.fill(&unit, std::mem::take(&mut buffer));
-                    own.add_all(&filled.sums);
-                    (work.progress)(filled.read);
-                    buffer = filled.bytes;
+                    let (sums, read) = filler.read(&unit, &mut buffer);
+                    own.add_all(&sums);
+                    (work.progress)(read);
                 }
                 lock(&sums).add_all(&own);
             });

@@ -68,6 +68,7 @@ fn names_are_taken_apart_as_vmware_and_attackers_make_them() {
         ("db01-flat.vmdk.akira", "db01-flat.vmdk", Flat, &[(".akira", k)]),
         ("db01-flat.vmdk.AKIRA", "db01-flat.vmdk", Flat, &[(".AKIRA", k)]),
         ("db01.vmdk.akira.akira", "db01.vmdk", Vmdk, &[(".akira", k), (".akira", k)]),
+        ("db01-flat.vmdk.akira.qilin", "db01-flat.vmdk", Flat, &[(".akira", k), (".qilin", k)]),
         ("db01.vmx.DtMXQFOCos", "db01.vmx", Vmx, &[(".DtMXQFOCos", v)]),
         ("db01-flat.vmdk.2ir53sQQAU", "db01-flat.vmdk", Flat, &[(".2ir53sQQAU", v)]),
         ("db01.vmdk.qilin", "db01.vmdk", Vmdk, &[(".qilin", k)]),

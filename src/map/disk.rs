@@ -66,9 +66,12 @@ impl DiskMap {
     }
 
     /// Lays what was found in `files`, which are those of `disk` in order, over its addresses.
+    ///
+    /// With `doubt`, tables have lost entries or were computed: what they call zero or never
+    /// written is undetermined then, for that reason.
     #[must_use]
-    pub fn over(disk: &VirtualDisk, files: Vec<FileMap>) -> Self {
-        let mut made = Overlay::new(disk, &files);
+    pub fn over(disk: &VirtualDisk, files: Vec<FileMap>, doubt: Option<&str>) -> Self {
+        let mut made = Overlay::new(disk, &files, doubt);
         for batch in disk.walk(0, u64::MAX) {
             for run in &batch.runs {
                 made.resolved(run);
@@ -100,6 +103,8 @@ fn placed(run: Run, file: usize, at: u64) -> DiskRun {
 struct Overlay<'a> {
     disk: &'a VirtualDisk,
     files: &'a [FileMap],
+    /// Whether the tables' word for zero and never written counts for nothing.
+    is_doubted: bool,
     /// Where each file's evidence begins.
     firsts: Vec<usize>,
     evidence: Vec<Evidence>,
@@ -117,7 +122,7 @@ struct Overlay<'a> {
 }
 
 impl<'a> Overlay<'a> {
-    fn new(disk: &'a VirtualDisk, files: &'a [FileMap]) -> Self {
+    fn new(disk: &'a VirtualDisk, files: &'a [FileMap], doubt: Option<&str>) -> Self {
         let mut evidence = Vec::new();
         let mut firsts = Vec::new();
         let mut findings = Vec::new();
@@ -145,13 +150,14 @@ impl<'a> Overlay<'a> {
             });
             evidence.len() - 1
         };
-        let zero = why("zeros by the word of the chain's tables");
-        let absent = why("allocated nowhere in the chain; reads as zero");
+        let zero = why(doubt.unwrap_or("zeros by the word of the chain's tables"));
+        let absent = why(doubt.unwrap_or("allocated nowhere in the chain; reads as zero"));
         let grain = why("a compressed grain that inflates to its full length, checksum right");
         let broken_grain = why("a compressed grain that does not inflate");
         Self {
             disk,
             files,
+            is_doubted: doubt.is_some(),
             firsts,
             evidence,
             findings,
@@ -225,6 +231,9 @@ impl<'a> Overlay<'a> {
     fn resolved(&mut self, run: &ResolvedRun) {
         let range = run.offset..run.end();
         match run.state {
+            RunState::Zero | RunState::Absent if self.is_doubted => {
+                self.simple(range, State::Undetermined, self.absent);
+            }
             RunState::Zero => self.simple(range, State::Zero, self.zero),
             RunState::Absent => self.simple(range, State::Absent, self.absent),
             RunState::Lost => {

@@ -68,6 +68,18 @@ impl RelPath {
         &self.0
     }
 
+    /// The bytes of the path.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_os_str().as_bytes()
+    }
+
+    /// The bytes of the path of the folder this one lies in; none for the root's own entries.
+    #[must_use]
+    pub fn folder_bytes(&self) -> &[u8] {
+        self.0.parent().map_or(&[], |folder| folder.as_os_str().as_bytes())
+    }
+
     /// The last part, empty for the root.
     #[must_use]
     pub fn file_name(&self) -> &OsStr {
@@ -196,6 +208,13 @@ impl EvidenceRoot {
             return Err(OpenError::Special("a special file"));
         }
         Ok(SourceFile::new(file, &meta, self.access))
+    }
+
+    /// Opens a folder to list it, under the same promise.
+    pub(super) fn open_folder(&self, rel: &RelPath) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let here = RelPath(PathBuf::from("."));
+        self.open_beneath(if rel.0.as_os_str().is_empty() { &here } else { rel }, flags)
     }
 
     fn open_beneath(&self, rel: &RelPath, flags: OFlags) -> io::Result<OwnedFd> {

@@ -8,7 +8,7 @@ use std::{
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use vmglean_formats::{ByteOffset, ReadAt as _, vmdk::ExtentFormat};
+use vmglean_formats::{ByteOffset, ReadAt as _, detect::FileKind, vmdk::ExtentFormat};
 
 use super::{
     Job, StateError,
@@ -115,11 +115,20 @@ fn extent_kind(file: &CatalogFile) -> ExtentKind {
             ExtentFormat::SeSparse => ExtentKind::SeSparse,
         },
         (_, NameKind::Flat) => ExtentKind::Flat,
+        (Content::Raw, NameKind::Vmem) => ExtentKind::Memory,
         (_, NameKind::Delta) => ExtentKind::Cowd,
         (_, NameKind::SeSparse) => ExtentKind::SeSparse,
         (_, NameKind::SparseExtent | NameKind::Vmdk) => ExtentKind::Sparse,
         _ => ExtentKind::Other,
     }
+}
+
+/// Memory of a machine's snapshots and suspended state: without it they cannot be gone back to.
+fn memory<'a>(machine: &'a Machine, index: &'a Index<'_>) -> impl Iterator<Item = FileId> + 'a {
+    machine.companions.iter().copied().filter(|id| {
+        let file = index.file(*id);
+        matches!(file.content, Content::Raw) && file.name.kind == NameKind::Vmem
+    })
 }
 
 /// What is known of files before they are judged.
@@ -194,7 +203,8 @@ pub(super) fn judge(
     }
     for machine in machines {
         let hit = hit.get(&(machine.root, machine.folder.clone())).copied().unwrap_or(0);
-        for file in machine.disks.iter().flat_map(|disk| disk.files()) {
+        for file in machine.all_disks().flat_map(|disk| disk.files()).chain(memory(machine, index))
+        {
             background.siblings.insert(file, hit);
         }
     }
@@ -202,9 +212,10 @@ pub(super) fn judge(
 
     let mut disks: Vec<FileId> = machines
         .iter()
-        .flat_map(|machine| machine.disks.iter().flat_map(|disk| disk.files()))
+        .flat_map(|machine| machine.all_disks().flat_map(|disk| disk.files()))
         .chain(orphans.iter().map(|orphan| orphan.file))
         .filter(|id| holds_disk_data(index.file(*id)) || background.flat.contains(id))
+        .chain(machines.iter().flat_map(|machine| memory(machine, index)))
         .collect();
     disks.sort_unstable();
     disks.dedup();
@@ -307,7 +318,7 @@ fn notes(gathered: &Gathered, index: &Index<'_>, job: &Job<'_>) -> Vec<(FileId, 
 fn announce(index: &Index<'_>, machines: &[Machine], background: &mut Background) {
     for machine in machines {
         let whole = machine.vmx(index).is_some_and(|vmx| vmx.encryption == VmwareEncryption::Whole);
-        for disk in &machine.disks {
+        for disk in machine.all_disks() {
             for link in &disk.chain {
                 background.flat.extend(link.extents.iter().filter_map(|extent| {
                     let id = extent.file.filter(|_| link.described && extent.is_flat())?;
@@ -343,6 +354,8 @@ fn is_judged_whole(file: &CatalogFile) -> bool {
         Content::Unfit { .. } => true,
         Content::Vmx(facts) => !facts.whole,
         Content::Descriptor(facts) => !facts.defects.is_empty(),
+        // Their heads are whole; what follows may be written over.
+        Content::Known(FileKind::Nvram | FileKind::Vmxf) => true,
         _ => false,
     }
 }

@@ -1,5 +1,6 @@
 //! The main job: a datastore read, every machine judged, the way back named.
 
+mod companions;
 mod gather;
 mod judge;
 mod options;
@@ -102,8 +103,7 @@ pub fn sweep(
         let mut orphans = orphans(&index, &machines, &claimed);
         orphans.retain(|orphan| is_swept(orphan.file));
         let judged = judge::judge(&gathered, &index, &machines, &orphans, &job, progress)?;
-        let (record, outcome) =
-            record::build(&gathered, &index, &machines, &orphans, &judged, &job);
+        let (record, outcome) = record::build(&gathered, &index, machines, &orphans, &judged, &job);
         let read_bytes = job.read_bytes.into_inner();
         Ok(Swept { record, read_bytes, outcome })
     })

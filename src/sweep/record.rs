@@ -9,13 +9,14 @@ use rayon::prelude::*;
 
 use super::{
     Job,
+    companions::judge_companions,
     gather::{Gathered, OpenedSource},
-    judge::Judgements,
+    judge::{Judged, Judgements},
     route::judge_machine,
     verdict::{DiskJudged, judge_disk},
 };
 use crate::{
-    catalog::{CatalogFile, Content, Index, Machine, MachineDisk, Orphan},
+    catalog::{CatalogFile, Content, FileId, Index, Machine, MachineDisk, Orphan},
     families::{self, SuffixMeaning},
     finding::{Finding, Weight},
     outcome::Outcome,
@@ -34,18 +35,18 @@ const MAX_RESTS_ON: usize = 8;
 pub(super) fn build(
     gathered: &Gathered,
     index: &Index<'_>,
-    machines: &[Machine],
+    machines: Vec<Machine>,
     orphans: &[Orphan],
     judgements: &Judgements,
     job: &Job<'_>,
 ) -> (SweepRecord, Outcome) {
     let mut record = SweepRecord::empty();
     record.sources = sources(gathered);
-    let ids: Vec<String> = machines.iter().map(|machine| id_of(machine, index)).collect();
+    record.findings = loose_findings(gathered, index, &machines, judgements, job);
+    // A machine is let go as soon as its record is made.
     record.machines = machines
-        .par_iter()
-        .zip(&ids)
-        .map(|(machine, id)| machine_record(machine, id.clone(), index, judgements))
+        .into_par_iter()
+        .map(|machine| machine_record(&machine, id_of(&machine, index), index, judgements))
         .collect();
     record.orphans = orphans
         .iter()
@@ -59,7 +60,8 @@ pub(super) fn build(
                     .candidates
                     .iter()
                     .filter_map(|(number, why)| {
-                        Some(Candidate { machine: ids.get(*number)?.clone(), why: why.clone() })
+                        let machine = record.machines.get(*number)?.id.clone();
+                        Some(Candidate { machine, why: why.clone() })
                     })
                     .collect(),
             }
@@ -79,7 +81,6 @@ pub(super) fn build(
         .collect();
     record.families = family_hits(index, judgements);
     record.unreadable = unreadable(gathered, index, &record);
-    record.findings = loose_findings(gathered, index, machines, judgements, job);
     record.sum(index.iter().filter(|(_, file)| gathered.is_swept(file)).count() as u64);
     let outcome = outcome(&record, judgements, job);
     (record, outcome)
@@ -142,12 +143,12 @@ pub(super) fn machine_record(
 ) -> MachineRecord {
     let judged: Vec<DiskJudged> =
         machine.disks.iter().map(|disk| judge_disk(disk, index, judgements)).collect();
-    let answer = judge_machine(machine, &judged, index, judgements);
+    let companions = judge_companions(machine, index, judgements);
+    let mut answer = judge_machine(machine, &judged, &companions, index, judgements);
     let mut findings = machine.findings.clone();
-    let own = machine.config.own.iter().chain(&machine.companions).copied();
-    let disk_files = machine.disks.iter().flat_map(|disk| disk.files());
+    findings.extend(companions.findings);
     let mut seen = BTreeSet::new();
-    for id in own.chain(disk_files).filter(|id| seen.insert(*id)) {
+    for id in machine.files().filter(|id| seen.insert(*id)) {
         let file = index.file(id);
         findings.extend(file.findings.iter().cloned());
         findings.extend(unfit(file, judgements.small(id).map(|small| small.reason.as_str())));
@@ -169,14 +170,18 @@ pub(super) fn machine_record(
         what: why.clone(),
         next: None,
     }));
-    let mut disks = Vec::new();
+    let mut disks = Vec::with_capacity(machine.disks.len());
     for (disk, judged) in machine.disks.iter().zip(judged) {
-        findings.extend(judged.findings.iter().cloned());
+        let mut judged = judged;
+        findings.append(&mut judged.findings);
         disks.push(disk_record(disk, judged, index));
     }
     let mut told = BTreeSet::new();
     findings
         .retain(|f| told.insert((f.code.clone(), f.path.clone(), f.offset_bytes, f.what.clone())));
+    answer.doubt_for_findings(&findings);
+    // Kept for every machine of the datastore: no room to grow.
+    findings.shrink_to_fit();
     let source = machine.config.sources.first().map(|source| shown(index.file(source.file())));
     MachineRecord {
         id,
@@ -391,16 +396,14 @@ fn loose_findings(
 ) -> Vec<Finding> {
     let mut claimed = BTreeSet::new();
     for machine in machines {
-        claimed.extend(machine.config.own);
-        claimed.extend(machine.companions.iter().copied());
-        claimed.extend(machine.disks.iter().flat_map(|disk| disk.files()));
+        claimed.extend(machine.files());
     }
     let mut findings: Vec<Finding> = index
         .iter()
         .filter(|(id, file)| !claimed.contains(id) && gathered.is_swept(file))
         .flat_map(|(id, file)| {
             let unfit = unfit(file, judgements.small(id).map(|small| small.reason.as_str()));
-            file.findings.iter().cloned().chain(unfit)
+            file.findings.iter().cloned().chain(unfit).chain(unread(id, file, judgements))
         })
         .collect();
     let overall = |code: &str, weight, what: String, next: &str| Finding {
@@ -440,6 +443,30 @@ fn loose_findings(
         overall("campaign.marker", Weight::Damage, what, next)
     }));
     findings
+}
+
+/// What could not be read of a file that no machine has.
+fn unread(id: FileId, file: &CatalogFile, judgements: &Judgements) -> Vec<Finding> {
+    let said = |offset_bytes, what| Finding {
+        code: "file.unreadable-range".to_owned(),
+        weight: Weight::Unreadable,
+        path: file.shown.to_string_lossy().into_owned(),
+        offset_bytes,
+        what,
+        next: Some("image the disk it lies on with ddrescue first".to_owned()),
+    };
+    match judgements.files.get(&id) {
+        Some(Judged::Disk(judged)) => judged
+            .content
+            .unreadable
+            .iter()
+            .map(|(offset, length, why)| {
+                said(Some(*offset), format!("{length} bytes could not be read: {why}"))
+            })
+            .collect(),
+        Some(Judged::Gone(why)) => vec![said(None, why.clone())],
+        Some(Judged::Small(_)) | None => Vec::new(),
+    }
 }
 
 /// Marks that all encrypted files share and no clean one has.

@@ -3,11 +3,13 @@
 use std::{os::unix::ffi::OsStrExt as _, path::Path};
 
 use super::{
+    companions::{Companions, Loss},
     judge::Judgements,
     verdict::{DiskJudged, LinkState, own_name},
 };
 use crate::{
     catalog::{CatalogFile, Content, Index, Machine, VmwareEncryption},
+    finding::{Finding, Weight},
     report::{
         record::{ConfigState, DiskVerdict, MachineVerdict, Route},
         shell,
@@ -26,6 +28,21 @@ pub(super) struct MachineJudged {
     pub(super) config_reason: Option<String>,
 }
 
+impl MachineJudged {
+    /// Whatever else was found, untouched means that nothing was.
+    pub(super) fn doubt_for_findings(&mut self, findings: &[Finding]) {
+        let found = findings.iter().find(|finding| finding.weight != Weight::Note);
+        if let Some(finding) = found
+            && self.verdict == MachineVerdict::Untouched
+        {
+            let name = Path::new(&finding.path).file_name().unwrap_or_default().to_string_lossy();
+            self.verdict = MachineVerdict::Undetermined;
+            self.route = Route::Examine;
+            self.reason = format!("disks show no damage, but {name}: {}", finding.what);
+        }
+    }
+}
+
 /// State of a machine's own configuration, and why where it is not whole.
 fn config_state(
     machine: &Machine,
@@ -41,6 +58,10 @@ fn config_state(
         Content::Vmx(facts) if facts.encryption == VmwareEncryption::Whole => {
             (ConfigState::VmwareEncrypted, None)
         }
+        Content::Vmx(facts) if facts.encryption == VmwareEncryption::Unclear => (
+            ConfigState::Undetermined,
+            Some(format!("{shown} has a key safe and no data under it")),
+        ),
         Content::Vmx(facts) if facts.whole => (ConfigState::Intact, None),
         Content::Vmx(_) => (ConfigState::Damaged, Some(format!("{shown} is torn"))),
         Content::Known(_) => (ConfigState::VmwareEncrypted, None),
@@ -70,18 +91,28 @@ fn config_state(
 pub(super) fn judge_machine(
     machine: &Machine,
     disks: &[DiskJudged],
+    companions: &Companions,
     index: &Index<'_>,
     judgements: &Judgements,
 ) -> MachineJudged {
     let (config, config_reason) = config_state(machine, index, judgements);
-    let verdict = verdict(config, disks);
+    let verdict = verdict(config, disks, companions);
+    let config_lost = config_reason.is_some()
+        || disks.iter().any(|disk| disk.verdict == DiskVerdict::DescriptorLost);
     let rollback = rollback(disks);
     let renamed = disks.iter().any(|disk| disk.renamed)
         || machine.config.own.is_some_and(|id| index.file(id).name.is_renamed());
     let route = match verdict {
         MachineVerdict::Untouched if renamed => Route::RebuildConfig,
         MachineVerdict::Untouched => Route::Redeploy,
+        // Only what VMware makes anew is lost, or what the machine as it stood does not need.
+        MachineVerdict::ConfigLost
+            if !config_lost && !renamed && companions.worst() == Some(Loss::Remade) =>
+        {
+            Route::Redeploy
+        }
         MachineVerdict::ConfigLost => Route::RebuildConfig,
+        MachineVerdict::Incomplete if is_as_it_stood(disks) => Route::Redeploy,
         MachineVerdict::PartlyEncrypted
         | MachineVerdict::Encrypted
         | MachineVerdict::Incomplete
@@ -91,15 +122,27 @@ pub(super) fn judge_machine(
         }
         MachineVerdict::PartlyEncrypted => Route::SalvageDisk,
         MachineVerdict::Encrypted => Route::RestoreBackup,
-        MachineVerdict::Incomplete if no_base_left(disks) => Route::RestoreBackup,
+        MachineVerdict::Incomplete if no_base_left(disks) && companions.whole.is_empty() => {
+            Route::RestoreBackup
+        }
         MachineVerdict::Incomplete | MachineVerdict::Undetermined => Route::Examine,
     };
-    let reason = reason(verdict, route, disks, config_reason.as_deref(), renamed);
-    let next_command = next_command(route, config, machine, disks, index);
+    let reason = reason(verdict, route, disks, companions, config_reason.as_deref(), renamed);
+    let next_command = match companions.whole.first() {
+        Some((_, id)) if verdict == MachineVerdict::Incomplete && route == Route::Examine => {
+            format!("vmglean chain {}", shell::quote(index.file(*id).shown.as_os_str()))
+        }
+        _ => next_command(route, config, machine, disks, index),
+    };
     MachineJudged { verdict, route, reason, next_command, config, config_reason }
 }
 
-fn verdict(config: ConfigState, disks: &[DiskJudged]) -> MachineVerdict {
+/// Whether no disk of the current state is hit, so that only snapshots are.
+fn is_as_it_stood(disks: &[DiskJudged]) -> bool {
+    disks.iter().all(|disk| disk.verdict == DiskVerdict::Untouched)
+}
+
+fn verdict(config: ConfigState, disks: &[DiskJudged], companions: &Companions) -> MachineVerdict {
     let any = |wanted: &[DiskVerdict]| disks.iter().any(|disk| wanted.contains(&disk.verdict));
     let config_gone = matches!(
         config,
@@ -111,7 +154,11 @@ fn verdict(config: ConfigState, disks: &[DiskJudged]) -> MachineVerdict {
     if disks.is_empty() {
         // A configuration that names no disk has none; one that cannot be read tells nothing.
         return match config {
-            ConfigState::Intact => MachineVerdict::Untouched,
+            ConfigState::Intact => match companions.worst() {
+                None => MachineVerdict::Untouched,
+                Some(Loss::Remade | Loss::State) => MachineVerdict::ConfigLost,
+                Some(Loss::SnapshotDisk | Loss::Unread) => MachineVerdict::Undetermined,
+            },
             _ => MachineVerdict::Undetermined,
         };
     }
@@ -128,10 +175,12 @@ fn verdict(config: ConfigState, disks: &[DiskJudged]) -> MachineVerdict {
         DiskVerdict::GuestEncrypted,
     ]) {
         MachineVerdict::Undetermined
-    } else if config == ConfigState::Unreadable {
+    } else if config == ConfigState::Unreadable || companions.worst() == Some(Loss::Unread) {
         // What could not be opened is not lost.
         MachineVerdict::Undetermined
-    } else if config_gone || any(&[DiskVerdict::DescriptorLost]) {
+    } else if companions.worst() == Some(Loss::SnapshotDisk) {
+        MachineVerdict::Incomplete
+    } else if config_gone || any(&[DiskVerdict::DescriptorLost]) || companions.worst().is_some() {
         MachineVerdict::ConfigLost
     } else {
         MachineVerdict::Untouched
@@ -159,9 +208,11 @@ fn reason(
     verdict: MachineVerdict,
     route: Route,
     disks: &[DiskJudged],
+    companions: &Companions,
     config_reason: Option<&str>,
     renamed: bool,
 ) -> String {
+    let beside = companions.reason();
     let of = |wanted: &[DiskVerdict]| {
         disks
             .iter()
@@ -177,19 +228,33 @@ fn reason(
                 .to_owned()
         }
         MachineVerdict::Untouched => "no sign of damage in what was examined".to_owned(),
-        MachineVerdict::ConfigLost => match config_reason {
-            Some(why) => format!("disks show no damage, but {why}"),
-            None => format!("disks show no damage, but {}", of(&[DiskVerdict::DescriptorLost])),
-        },
+        MachineVerdict::ConfigLost => {
+            let descriptor = Some(of(&[DiskVerdict::DescriptorLost])).filter(|why| !why.is_empty());
+            let why = config_reason.map(str::to_owned).or(descriptor).or(beside);
+            format!("disks show no damage, but {}", why.unwrap_or_default())
+        }
         MachineVerdict::Encrypted | MachineVerdict::PartlyEncrypted => {
             of(&[DiskVerdict::Encrypted, DiskVerdict::PartlyEncrypted])
         }
-        MachineVerdict::Incomplete => of(&[DiskVerdict::Incomplete]),
-        MachineVerdict::Undetermined if disks.is_empty() => match config_reason {
-            Some(why) => format!("{why}, and nothing tells its disks"),
-            None => "its configuration is encrypted by VMware itself, and its disks are named \
+        MachineVerdict::Incomplete if is_as_it_stood(disks) => format!(
+            "as it stood it shows no damage, but {}",
+            beside.unwrap_or_else(|| "a snapshot is lost".to_owned())
+        ),
+        MachineVerdict::Incomplete => {
+            let why = of(&[DiskVerdict::Incomplete]);
+            match companions.whole.first() {
+                Some((name, _)) => format!("{why}; snapshot disk {name} shows no damage"),
+                None => why,
+            }
+        }
+        MachineVerdict::Undetermined if disks.is_empty() => match (config_reason, beside) {
+            (Some(why), _) => format!("{why}, and nothing tells its disks"),
+            (None, Some(why)) => why,
+            (None, None) => {
+                "its configuration is encrypted by VMware itself, and its disks are named \
                      inside"
-                .to_owned(),
+                    .to_owned()
+            }
         },
         MachineVerdict::Undetermined => {
             let why = of(&[
@@ -198,8 +263,8 @@ fn reason(
                 DiskVerdict::Undetermined,
                 DiskVerdict::GuestEncrypted,
             ]);
-            match config_reason {
-                Some(config) if why.is_empty() => format!("disks show no damage, but {config}"),
+            match config_reason.map(str::to_owned).or(beside) {
+                Some(beside) if why.is_empty() => format!("disks show no damage, but {beside}"),
                 _ => why,
             }
         }

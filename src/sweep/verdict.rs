@@ -1,5 +1,7 @@
 //! One disk: what its links and extents were judged, put together.
 
+use vmglean_formats::{Defect, DefectKind};
+
 use super::judge::{DiskFileJudgement, Judged, Judgements, holds_disk_data};
 use crate::{
     catalog::{CatalogFile, ChainLink, Content, FileId, Index, LinkExtent, MachineDisk},
@@ -65,7 +67,7 @@ const DOUBTS: [&str; 7] = [
 ];
 
 /// Findings that mean that a part is not there.
-const GAPS: [&str; 9] = [
+const GAPS: [&str; 10] = [
     "chain.cycle",
     "chain.too-long",
     "chain.no-extent",
@@ -73,13 +75,14 @@ const GAPS: [&str; 9] = [
     "chain.extent-is-descriptor",
     "chain.parent-missing",
     "disk.missing",
+    "disk.unnamed",
     "name.outside",
     "chain.extent-short",
 ];
 
 /// Findings by which a part may lie somewhere that was not followed, so that it is not yet lost.
-const PERHAPS_ELSEWHERE: [&str; 3] =
-    ["name.outside", "chain.extent-is-descriptor", "chain.extent-refused"];
+const PERHAPS_ELSEWHERE: [&str; 4] =
+    ["disk.unnamed", "name.outside", "chain.extent-is-descriptor", "chain.extent-refused"];
 
 impl DiskJudged {
     /// Whether its links do not fit together, or one is not there.
@@ -144,10 +147,10 @@ pub(super) fn judge_disk(
         Some(_) if doubt.is_some() => (DiskVerdict::Undetermined, LinkState::Undetermined),
         Some(state @ LinkState::Undetermined) => (DiskVerdict::Undetermined, state),
         Some(state @ LinkState::GuestEncrypted) => (DiskVerdict::GuestEncrypted, state),
-        Some(state @ LinkState::DescriptorLost) => (DiskVerdict::DescriptorLost, state),
-        Some(LinkState::Whole) if !disk.reaches_base() => {
+        Some(LinkState::DescriptorLost | LinkState::Whole) if !disk.reaches_base() => {
             (DiskVerdict::Incomplete, LinkState::Missing)
         }
+        Some(state @ LinkState::DescriptorLost) => (DiskVerdict::DescriptorLost, state),
         Some(state @ LinkState::Whole) => (DiskVerdict::Untouched, state),
     };
     let told = reasons.iter().find(|(of, _)| *of == state).map(|(_, why)| why.clone());
@@ -156,12 +159,18 @@ pub(super) fn judge_disk(
             finding.what.clone()
         }
         _ => told.unwrap_or_else(|| match verdict {
-            DiskVerdict::Incomplete => "a link or an extent is missing".to_owned(),
+            DiskVerdict::Incomplete => {
+                let lost = reasons.iter().find(|(of, _)| *of == LinkState::DescriptorLost);
+                match lost {
+                    Some((_, why)) => format!("{why}, so what it stands on is not known"),
+                    None => "a link or an extent is missing".to_owned(),
+                }
+            }
             DiskVerdict::Untouched => "no sign of damage in what was examined".to_owned(),
             _ => "see its evidence".to_owned(),
         }),
     };
-    let rollback = rollback_point(disk, &links, gap.is_some() || doubt.is_some());
+    let rollback = rollback_point(disk, &links, &findings, index);
     let mut families: Vec<String> =
         measured.iter().filter_map(|m| Some(m.content.family.as_ref()?.name.clone())).collect();
     families.sort();
@@ -194,14 +203,30 @@ fn share_of(bytes: u64, part: f64) -> u64 {
     (bytes as f64 * part.clamp(0.0, 1.0)) as u64
 }
 
-/// The first link below the hit ones from which all is whole down to a base.
-fn rollback_point(disk: &MachineDisk, links: &[LinkState], chain_in_doubt: bool) -> Option<usize> {
-    if !disk.reaches_base() || chain_in_doubt {
+/// The first link below the hit ones from which all is whole down to a base. What is missing
+/// above it does not matter; a chain whose links do not fit together offers no such point.
+fn rollback_point(
+    disk: &MachineDisk,
+    links: &[LinkState],
+    findings: &[Finding],
+    index: &Index<'_>,
+) -> Option<usize> {
+    let heavy = |list: &[&str], finding: &Finding| {
+        finding.weight != Weight::Note && list.contains(&finding.code.as_str())
+    };
+    if !disk.reaches_base() || findings.iter().any(|finding| heavy(&DOUBTS, finding)) {
         return None;
     }
     let fit = |state: &LinkState| matches!(state, LinkState::Whole | LinkState::DescriptorLost);
     let from = links.iter().rposition(|state| !fit(state))? + 1;
-    (from < links.len()).then_some(from)
+    let below: Vec<String> = disk
+        .chain
+        .get(from..)?
+        .iter()
+        .filter_map(|link| Some(index.file(link.file?).shown.to_string_lossy().into_owned()))
+        .collect();
+    let gap = findings.iter().any(|finding| heavy(&GAPS, finding) && below.contains(&finding.path));
+    (from < links.len() && !gap).then_some(from)
 }
 
 /// Encrypted share of everything the disk's files hold, each weighed by its size.
@@ -251,10 +276,9 @@ impl<'a> Parts<'a> {
 
     fn link(&mut self, link: &ChainLink) -> LinkState {
         let mut worst = match link.file {
-            Some(id) if !link.described && !holds_disk_data(self.index.file(id)) => {
-                self.lost_descriptor(id)
-            }
-            _ => LinkState::Whole,
+            Some(id) if !link.described => self.lost_descriptor(id),
+            Some(id) => self.torn_descriptor(id),
+            None => LinkState::Whole,
         };
         for extent in &link.extents {
             worst = worst.max(self.extent(extent, link));
@@ -266,8 +290,31 @@ impl<'a> Parts<'a> {
         worst
     }
 
+    /// A descriptor that can be read, though not all of it is sound.
+    fn torn_descriptor(&mut self, id: FileId) -> LinkState {
+        let file = self.index.file(id);
+        let Some(facts) = file.descriptor() else { return LinkState::Whole };
+        let is_torn = |defect: &&Defect| !matches!(defect.kind, DefectKind::Duplicate { .. });
+        match facts.defects.iter().find(is_torn) {
+            // The file's own finding says it already.
+            Some(defect) => {
+                let why = format!("descriptor {} is damaged: {defect}", own_name(file));
+                self.note(LinkState::DescriptorLost, why)
+            }
+            None => LinkState::Whole,
+        }
+    }
+
     fn lost_descriptor(&mut self, id: FileId) -> LinkState {
         let file = self.index.file(id);
+        if let Some(finding) = file.findings.iter().find(|f| f.weight == Weight::Unreadable) {
+            let why = format!("descriptor {}: {}", own_name(file), finding.what);
+            return self.note(LinkState::Unreadable, why);
+        }
+        if holds_disk_data(file) {
+            let why = format!("{} has no descriptor", own_name(file));
+            return self.note(LinkState::DescriptorLost, why);
+        }
         let shown = file.shown.display().to_string();
         let own = own_name(file);
         let judged = self.judgements.files.get(&id);
@@ -398,6 +445,12 @@ impl<'a> Parts<'a> {
             DiskState::Untouched => LinkState::Whole,
         };
         self.note(state, format!("{own}: {}", content.reason));
+        if let Some(why) = self.unwalked(judged, extent) {
+            state = state.max(self.note(LinkState::Undetermined, format!("{own}: {why}")));
+        }
+        if let Some(defect) = extent.file.and_then(|id| self.header_defect(id)) {
+            state = state.max(self.note(LinkState::Damaged, format!("{own}: {defect}")));
+        }
         if let Some(tables) =
             judged.tables.as_ref().filter(|t| t.lost_bytes > 0 || t.defect_count > 0)
         {
@@ -438,8 +491,33 @@ impl<'a> Parts<'a> {
                 what: what.clone(),
                 next: None,
             });
-            state = state.max(self.note(LinkState::Missing, format!("{own}: {what}")));
+            // Not all of it is gone: what there is can still be had.
+            state = state.max(self.note(LinkState::Damaged, format!("{own}: {what}")));
         }
         state
+    }
+
+    /// Why a sparse extent's tables do not speak for it.
+    fn unwalked(&self, judged: &DiskFileJudgement, extent: &LinkExtent) -> Option<&'static str> {
+        let is_sparse = extent
+            .file
+            .is_some_and(|id| matches!(self.index.file(id).content, Content::Sparse { .. }));
+        match &judged.tables {
+            Some(tables) if !tables.complete => Some("its tables were not walked to their end"),
+            None if is_sparse => Some("its tables could not be opened"),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with a sparse extent's header, besides the descriptor inside.
+    fn header_defect(&self, id: FileId) -> Option<String> {
+        let file = self.index.file(id);
+        let Content::Sparse { embedded, .. } = &file.content else { return None };
+        let inside = embedded.iter().flat_map(|facts| &facts.defects);
+        let of_descriptor: Vec<String> = inside.map(ToString::to_string).collect();
+        let damage = |finding: &&Finding| {
+            finding.weight == Weight::Damage && !of_descriptor.contains(&finding.what)
+        };
+        file.findings.iter().find(damage).map(|finding| finding.what.clone())
     }
 }

@@ -47,7 +47,12 @@ fn words_that_do_not_fit_together_end_with_2() {
     ends(place, &["sweep", "--samples", "many", "."], 2, "invalid value 'many'");
     ends(place, &["sweep", "--budget", "soon", "."], 2, "write 90s, 20m or 1h30m");
     ends(place, &["sweep", "--jobs", "0", "."], 2, "--jobs");
-    ends(place, &["sweep", "--families", "bad.json", "."], 2, "bad.json");
+    ends(
+        place,
+        &["sweep", "--families", "bad.json", "."],
+        2,
+        "bad.json: is no JSON: EOF while parsing an object at line 1 column 1",
+    );
     ends(place, &["sweep", "--families", "none.json", "."], 2, "none.json");
     ends(place, &["sweep", "--no-such-flag", "."], 2, "--no-such-flag");
     ends(place, &["inspect", "--overwrite", "bad.json"], 2, "--extract");

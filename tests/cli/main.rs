@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod bad_input;
+mod damage;
 mod evidence;
 mod exit_codes;
 mod formats;
 mod resume;
 mod run;
 mod traps;
+mod verdicts;

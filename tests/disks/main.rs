@@ -11,4 +11,7 @@
 )]
 
 mod chain;
+mod consolidate;
+mod faults;
 mod make;
+mod traps;

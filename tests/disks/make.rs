@@ -168,7 +168,7 @@ pub(crate) fn mixed(length: usize, seed: u64) -> Vec<u8> {
                     state ^= state >> 7;
                     state ^= state << 17;
                     out.push(if piece % 4 == 1 {
-                        (state >> 32) as u8
+                        b'A' + (state >> 32) as u8 % 48
                     } else {
                         b"the quick brown fox "[n % 20]
                     });

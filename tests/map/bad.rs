@@ -1,5 +1,35 @@
 //! Disks that fail, shrink, lie about their size, or point everywhere at one place.
 
+/// Not one byte of a disk that lost a header may be called good where it is not what it was.
+#[test]
+fn a_stream_without_its_head_has_no_byte_called_zero_or_absent_that_was_written() {
+    use vmglean_forge::vmdk::{
+        Disk,
+        descriptor::{DescriptorSpec, ExtentLine},
+        stream::{self, StreamLayout, StreamSpec},
+    };
+    let size = 24_u64 << 20;
+    for layout in [StreamLayout::Footer, StreamLayout::Front] {
+        let case = Case::new();
+        let disk = Disk::new(size / 512).pattern(0, 300_000, 1).pattern(8 << 20, 5 << 20, 9);
+        let line = ExtentLine::new(size / 512, "SPARSE", "vm.vmdk");
+        let text = DescriptorSpec::new("streamOptimized", line).text();
+        let spec = StreamSpec { layout, descriptor: Some(text), ..Default::default() };
+        let mut bytes = stream::write(&disk, &spec).image.to_bytes();
+        bytes[..512].fill(0xa7);
+        std::fs::write(case.disk("vm.vmdk"), bytes).unwrap();
+        let (code, record) = case.map(&["ds/vm.vmdk"]);
+        assert_ne!(code, 0, "{layout:?}");
+        for run in record["runs"].as_array().unwrap() {
+            let from = run["offset_bytes"].as_u64().unwrap();
+            let to = from + run["length_bytes"].as_u64().unwrap();
+            let written = from < 300_000 || (from < 13 << 20 && to > 8 << 20);
+            let good = ["zero", "absent"].contains(&run["state"].as_str().unwrap());
+            assert!(!(written && good), "{layout:?}: {run}");
+        }
+    }
+}
+
 use std::{fs, io::Write, process::Command, time::Instant};
 
 use vmglean_forge::{

@@ -75,6 +75,8 @@ pub struct ExtentFacts {
     pub format: Option<ExtentFormat>,
     /// Virtual length in bytes.
     pub length: u64,
+    /// Whether its header is lost and its layout was computed.
+    pub rebuilt: bool,
     /// Why it cannot be read, where that is so.
     pub broken: Option<String>,
 }

@@ -6,6 +6,7 @@
 //! Every step is bounded: links, extents, neighbours looked at, files held open.
 
 mod companions;
+mod headless;
 mod link;
 mod locate;
 mod open;

@@ -12,11 +12,12 @@ use vmglean_formats::{
 
 use super::{
     companions::{Candidate, Companions},
+    headless::formats_of,
     link::{ChainLink, DescribedBy, ExtentFacts},
     locate::{Located, locate},
     parent::Neighbour,
     pool::Pool,
-    rebuild::{Rebuilt, rebuild},
+    rebuild::rebuild,
     tell::{Told, name},
 };
 use crate::{
@@ -72,7 +73,7 @@ impl Opener {
         }
     }
 
-    fn keep(&mut self, candidate: &Candidate, source: Arc<dyn Source>) -> FileId {
+    pub(super) fn keep(&mut self, candidate: &Candidate, source: Arc<dyn Source>) -> FileId {
         if let Some(id) = self.ids.get(&candidate.path) {
             return *id;
         }
@@ -128,76 +129,6 @@ impl Opener {
             }
         }
         Ok(self.open_raw(candidate, source))
-    }
-
-    /// A sparse extent whose header is lost: its own descriptor behind the header, or else its
-    /// child, tells the size.
-    fn open_headless(
-        &mut self,
-        candidate: &Candidate,
-        source: &Arc<dyn Source>,
-        why: &str,
-    ) -> Option<(ChainLink, DiskLink)> {
-        let path = &candidate.path;
-        // The usual place of an embedded descriptor.
-        let room = source.read_up_to(ByteOffset(vmglean_formats::SECTOR_BYTES), 20 * 512).ok()?;
-        let embedded = looks_like_descriptor(&room)
-            .then(|| Descriptor::parse(&room, ByteOffset(vmglean_formats::SECTOR_BYTES)).value)
-            .filter(|descriptor| descriptor.extents.len() == 1);
-        let own = embedded.as_ref().and_then(Descriptor::capacity);
-        let expected = self.expected.map(|b| vmglean_formats::Sectors(b.div_ceil(512)));
-        let capacity = own.or(expected)?;
-        let formats: &[ExtentFormat] = match names_format(path) {
-            Some(ExtentFormat::Cowd) => &[ExtentFormat::Cowd],
-            Some(ExtentFormat::SeSparse) => &[ExtentFormat::SeSparse],
-            _ => &[ExtentFormat::HostedSparse, ExtentFormat::StreamOptimized],
-        };
-        let rebuilt = rebuild(&**source, formats, capacity)?;
-        let mut link = match &embedded {
-            Some(descriptor) => {
-                let by = DescribedBy::Embedded;
-                ChainLink::described(path.clone(), candidate.renamed, by, descriptor)
-            }
-            None => ChainLink::bare(path.clone(), candidate.renamed, DescribedBy::Rebuilt),
-        };
-        link.has_parent |= names_a_delta(path)
-            || matches!(rebuilt.format, ExtentFormat::Cowd | ExtentFormat::SeSparse);
-        link.capacity = bytes_of(capacity.0);
-        let len = source.len_bytes();
-        let file = self.keep(candidate, Arc::clone(source));
-        let mut facts = ExtentFacts {
-            path: Some(path.clone()),
-            name: None,
-            renamed: candidate.renamed,
-            file_len: Some(len),
-            format: None,
-            length: link.capacity,
-            broken: None,
-        };
-        let body = self.rebuilt(&mut facts, path, file, rebuilt, why);
-        link.extents.push(facts);
-        let extents = vec![LinkExtent { start: 0, length: link.capacity, body }];
-        let disk = DiskLink { name: name(&link.path), capacity: link.capacity, extents };
-        Some((link, disk))
-    }
-
-    fn rebuilt(
-        &mut self,
-        facts: &mut ExtentFacts,
-        path: &RelPath,
-        file: FileId,
-        rebuilt: Rebuilt,
-        why: &str,
-    ) -> ExtentBody {
-        facts.format = Some(rebuilt.format);
-        let what = format!(
-            "its header is lost ({why}); it is read through the layout that a disk of {} bytes \
-             has: {}",
-            bytes_of(rebuilt.capacity.0),
-            rebuilt.proof
-        );
-        self.told.damage("chain.extent-header-rebuilt", path, what, "");
-        ExtentBody::Mapped { file, map: rebuilt.map, grain_bytes: rebuilt.grain_bytes }
     }
 
     fn open_sparse(
@@ -278,6 +209,7 @@ impl Opener {
             file_len: Some(own.len),
             format: Some(own.opened.format),
             length: link.capacity,
+            rebuilt: false,
             broken: None,
         });
         let extents = vec![LinkExtent {
@@ -318,6 +250,7 @@ impl Opener {
             file_len: Some(link.capacity),
             format: None,
             length: link.capacity,
+            rebuilt: false,
             broken: None,
         });
         let body = ExtentBody::Flat { file, at: 0 };
@@ -349,6 +282,7 @@ impl Opener {
                 file_len: None,
                 format: None,
                 length,
+                rebuilt: false,
                 broken: None,
             };
             let is_own = line.kind == ExtentKind::Sparse
@@ -391,6 +325,7 @@ impl Opener {
                 file_len: Some(own.len),
                 format: None,
                 length,
+                rebuilt: false,
                 broken: None,
             };
             let body = self.mapped(&mut facts, &link.path.clone(), own.file, own.opened, length);
@@ -604,7 +539,7 @@ fn worded(error: &FormatError) -> String {
     }
 }
 
-fn bytes_of(sectors: u64) -> u64 {
+pub(super) fn bytes_of(sectors: u64) -> u64 {
     sectors.saturating_mul(vmglean_formats::SECTOR_BYTES)
 }
 
@@ -613,29 +548,6 @@ fn expected_kind(format: ExtentFormat) -> ExtentKind {
         ExtentFormat::HostedSparse | ExtentFormat::StreamOptimized => ExtentKind::Sparse,
         ExtentFormat::Cowd => ExtentKind::VmfsSparse,
         ExtentFormat::SeSparse => ExtentKind::SeSparse,
-    }
-}
-
-/// Formats that an extent line's word stands for, likeliest first.
-fn formats_of(kind: ExtentKind) -> &'static [ExtentFormat] {
-    match kind {
-        ExtentKind::Sparse => &[ExtentFormat::HostedSparse, ExtentFormat::StreamOptimized],
-        ExtentKind::VmfsSparse => &[ExtentFormat::Cowd],
-        ExtentKind::SeSparse => &[ExtentFormat::SeSparse],
-        _ => &[],
-    }
-}
-
-/// The format that an extent's name speaks for.
-fn names_format(path: &RelPath) -> Option<ExtentFormat> {
-    let name = path.file_name().as_bytes().to_ascii_lowercase();
-    let holds = |word: &[u8]| name.windows(word.len()).any(|part| part == word);
-    if holds(b"-sesparse") {
-        Some(ExtentFormat::SeSparse)
-    } else if holds(b"-delta") {
-        Some(ExtentFormat::Cowd)
-    } else {
-        None
     }
 }
 
@@ -656,7 +568,7 @@ fn names_file(line: &DiskExtent, path: &RelPath) -> bool {
 }
 
 /// Whether the name is one that VMware gives to deltas: `-delta`, `-sesparse`, `-000001`.
-fn names_a_delta(path: &RelPath) -> bool {
+pub(super) fn names_a_delta(path: &RelPath) -> bool {
     let name = path.file_name().as_bytes();
     let numbered = name
         .windows(7)

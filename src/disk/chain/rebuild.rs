@@ -87,6 +87,10 @@ fn hosted_proof(file: &dyn ReadAt, layout: &SparseLayout) -> Option<String> {
     let redundant = agree(layout.redundant_gd, SparseLayout::redundant_table);
     let best = primary.max(redundant);
     if best > 0 {
+        // A stream may have the same directory; its grains lie at any sector.
+        if names_no_grains(file, layout) {
+            return None;
+        }
         return Some(format!(
             "{best} of {count} entries of a grain directory stand where the layout puts the tables"
         ));
@@ -105,6 +109,37 @@ fn hosted_proof(file: &dyn ReadAt, layout: &SparseLayout) -> Option<String> {
             "{good} sectors of grain tables name grains, and nothing but grains, inside the file"
         )
     })
+}
+
+/// Whether the tables hold more sectors with entries that cannot be grains of this layout than
+/// sectors with nothing but grains: then it is another format's.
+fn names_no_grains(file: &dyn ReadAt, layout: &SparseLayout) -> bool {
+    let end = file.len_bytes() / 512;
+    let (mut grains, mut others) = (0_u64, 0_u64);
+    for table in 0..layout.tables.min(MAX_TABLES) {
+        for sector in [layout.table(table), layout.redundant_table(table)].into_iter().flatten() {
+            for part in u32s(file, sector, 512).chunks(128) {
+                let mut used = part.iter().map(|e| u64::from(*e)).filter(|e| *e > 1).peekable();
+                if used.peek().is_none() {
+                    continue;
+                }
+                // Inside the file, yet no grain: noise is nearly always beyond it.
+                let inside: Vec<u64> = used.filter(|entry| *entry < end).collect();
+                if inside.is_empty() {
+                    continue;
+                }
+                if inside
+                    .iter()
+                    .all(|e| *e >= layout.overhead.0 && e.is_multiple_of(layout.grain_size.0))
+                {
+                    grains += 1;
+                } else {
+                    others += 1;
+                }
+            }
+        }
+    }
+    others > grains
 }
 
 /// Whether a sector of a table names at least two grains, and nothing that is none.

@@ -36,12 +36,9 @@ pub(super) fn conclude(seen: &Seen, context: &DiskContext) -> DiskJudgement {
     let mut evidence = supports.evidence.clone();
     evidence.extend(statistics(seen, &figures));
     let (state, reason) = decide(seen, context, &figures, &supports);
-    let predicted = predicted(seen);
     let is_hit = matches!(state, DiskState::Encrypted | DiskState::PartlyEncrypted);
     let encrypted = match state {
-        DiskState::Encrypted | DiskState::PartlyEncrypted => {
-            Some(predicted.unwrap_or(figures.share))
-        }
+        DiskState::Encrypted | DiskState::PartlyEncrypted => hit_share(seen, &figures),
         DiskState::Untouched => Some(Share { estimate: 0.0, low: 0.0, ..figures.share }),
         DiskState::Damaged | DiskState::Undetermined => None,
     };
@@ -137,6 +134,12 @@ fn predicted(seen: &Seen) -> Option<Share> {
     Some(Share { estimate: share, low: share, high: share })
 }
 
+/// The share of a disk that is hit; `None` where the damage is finer than blocks or repeats its
+/// key stream, so that none of them counts as ciphertext.
+fn hit_share(seen: &Seen, figures: &Figures) -> Option<Share> {
+    predicted(seen).or_else(|| Some(figures.share).filter(|share| share.estimate > 0.0))
+}
+
 /// Whether samples inside the stated ranges look random, or the ranges are too fine to sample.
 fn agrees(seen: &Seen, prediction: &crate::families::Prediction) -> bool {
     let inside: Vec<bool> = seen
@@ -221,7 +224,10 @@ fn decide(
 /// Encrypted or partly, with the share that was found or stated.
 fn hit(seen: &Seen, figures: &Figures, supports: &Support) -> (DiskState, String) {
     let stated = predicted(seen);
-    let share = stated.unwrap_or(figures.share);
+    let Some(share) = hit_share(seen, figures) else {
+        let why = "encrypted, how much of it cannot be counted by blocks";
+        return (DiskState::PartlyEncrypted, format!("{why}: {}", supports.say()));
+    };
     let state = if share.estimate >= NEARLY_ALL {
         DiskState::Encrypted
     } else {
@@ -297,6 +303,9 @@ fn without_attack(
             ),
         );
     }
+    if !supports.fine.is_empty() {
+        return (Undetermined, format!("{read} show marks of encryption{suspicion}"));
+    }
     if seen.lone.looks_encrypted() {
         return (
             Undetermined,
@@ -316,6 +325,16 @@ fn without_attack(
     }
     if let Some(first) = structures.damaged.first() {
         return (Damaged, format!("{}; {read} show no ciphertext", first.detail));
+    }
+    if let Some(footer) = seen.footer.as_ref().filter(|footer| footer.appended_bytes() > 0) {
+        return (
+            Undetermined,
+            format!(
+                "{} bytes stand behind its end, or its end is cut off; {read} show no \
+                 ciphertext{suspicion}",
+                footer.appended_bytes()
+            ),
+        );
     }
     if !structures.suspicious.is_empty() || !suspicion.is_empty() && !structures.head_is_intact {
         let what = structures

@@ -8,7 +8,8 @@ use super::{explain, structure::chain};
 use crate::{
     source::Source,
     triage::measure::{
-        BLOCK_BYTES, BlockClass, ByteHistogram, WINDOW_BYTES, WindowBuilder, WindowRecord,
+        BLOCK_BYTES, BlockClass, BlockRecord, ByteHistogram, ChiSquare, LaneRecord, WINDOW_BYTES,
+        WindowBuilder, WindowRecord,
     },
 };
 
@@ -31,6 +32,11 @@ pub(super) struct Sample {
     pub(super) compressed_blocks: u16,
     /// Dense stretches of a few dozen bytes in blocks that are else zero.
     pub(super) islands: u16,
+    /// Whether bytes at some places modulo 32 or 192 look random, those at others not.
+    pub(super) has_lanes: bool,
+    /// Whether one and the same 16 dense bytes fill much of a block, as equal plaintext does under
+    /// a block cipher without chaining or a key stream that begins anew.
+    pub(super) has_equal_units: bool,
     /// Whether the first block looks random.
     pub(super) first_is_random: bool,
     /// Where the first strong run begins, in the file.
@@ -94,7 +100,7 @@ impl<'a> Reader<'a> {
         Self {
             source,
             buffer: Vec::new(),
-            builder: WindowBuilder::new(false),
+            builder: WindowBuilder::new(true),
             read_bytes: 0,
             unreadable: Vec::new(),
             failures: 0,
@@ -114,7 +120,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         self.read_bytes += length as u64;
-        self.builder.begin(0);
+        self.builder.begin(at.start);
         self.builder.push(&self.buffer);
         Some(self.builder.finish())
     }
@@ -130,6 +136,8 @@ impl<'a> Reader<'a> {
             weak_blocks: 0,
             compressed_blocks: 0,
             islands: count(record.islands.len()),
+            has_lanes: record.lanes.is_some_and(|lanes| differ(&lanes)),
+            has_equal_units: has_equal_units(&self.buffer),
             first_is_random: record.blocks.first().is_some_and(|block| block.is_random_like()),
             strong_at: at.start,
             strong_run: 0,
@@ -151,7 +159,10 @@ impl<'a> Reader<'a> {
             let from = usize::from(run.first_block) * BLOCK_BYTES;
             let to = (from + usize::from(run.blocks) * BLOCK_BYTES).min(self.buffer.len());
             let is_jpeg = explain::is_jpeg_data(self.buffer.get(from..to).unwrap_or_default());
-            if !run.chi_square.is_random_like() || is_jpeg {
+            let blocks = record.blocks.iter().skip(usize::from(run.first_block));
+            let is_compressed = !run.chi_square.is_random_like()
+                && !repeats(blocks.take(usize::from(run.blocks)), run.chi_square);
+            if is_compressed || is_jpeg {
                 sample.compressed_blocks += run.blocks;
                 continue;
             }
@@ -204,6 +215,60 @@ impl<'a> Reader<'a> {
     pub(super) fn buffer(&self) -> &[u8] {
         &self.buffer
     }
+}
+
+/// Whether bytes summed to `sum` are far more uneven than their `blocks` are: they repeat from
+/// block to block, as under a key stream that begins anew. Compressed data is at most as uneven
+/// as its blocks add up to, since each has its own code.
+pub(super) fn repeats<'a>(blocks: impl Iterator<Item = &'a BlockRecord>, sum: ChiSquare) -> bool {
+    let (mut excess, mut count) = (0.0, 0.0f64);
+    for chi in blocks.filter_map(|block| block.chi_square()) {
+        excess += chi.value() - MEAN_CHI_SQUARE;
+        count += 1.0;
+    }
+    sum.value() > MEAN_CHI_SQUARE + excess.max(0.0) + 6.0 * CHI_SQUARE_DEVIATION * count.sqrt()
+}
+
+/// Mean and standard deviation of the chi-square of random bytes.
+const MEAN_CHI_SQUARE: f64 = 255.0;
+const CHI_SQUARE_DEVIATION: f64 = 22.6;
+
+/// Units of a block cipher that are compared with the others of their block.
+const PROBES: usize = 8;
+/// So many of a block's 256 units are equal where ciphertext repeats: all of them over zeros,
+/// one in twelve under a key stream that begins anew in each 192 bytes.
+const EQUAL_UNITS: usize = 16;
+
+/// Whether one and the same dense 16-byte unit fills much of a block.
+fn has_equal_units(bytes: &[u8]) -> bool {
+    (0..PROBES).any(|i| {
+        let at = i * bytes.len() / PROBES / BLOCK_BYTES * BLOCK_BYTES;
+        let Some(block) = bytes.get(at..at + BLOCK_BYTES) else { return false };
+        let (units, _) = block.as_chunks::<16>();
+        // A different place in each block: units lie at any distance from each other.
+        units.get(i * 37 % units.len()).is_some_and(|probe| {
+            is_dense(probe) && units.iter().filter(|unit| *unit == probe).count() >= EQUAL_UNITS
+        })
+    })
+}
+
+/// Whether such bytes are ciphertext rather than zeros, text, numbers or fill patterns.
+fn is_dense(unit: &[u8; 16]) -> bool {
+    let mut sorted = *unit;
+    sorted.sort_unstable();
+    let distinct = sorted.windows(2).filter(|pair| pair.first() != pair.last()).count() + 1;
+    distinct >= 12 && unit.iter().filter(|byte| **byte >= 0x80).count() >= 4
+}
+
+/// Chi-square of lanes that are no ciphertext.
+const STRUCTURED_CHI_SQUARE: f64 = 1000.0;
+
+/// Whether one lane looks random and another of the same lattice does not.
+fn differ(lanes: &LaneRecord) -> bool {
+    [&lanes.of_32[..], &lanes.of_192[..]].iter().any(|lanes| {
+        lanes.iter().any(|chi| chi.is_random_like())
+            && lanes.iter().any(|chi| chi.value() > STRUCTURED_CHI_SQUARE)
+    })
 }
 
 fn count(number: usize) -> u16 {

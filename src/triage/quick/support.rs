@@ -25,6 +25,8 @@ pub(super) struct Support {
     pub(super) is_renamed: bool,
     /// Whether the stated or seen damage is too fine for block statistics.
     pub(super) has_lattice: bool,
+    /// Signs of encryption finer than blocks.
+    pub(super) fine: Vec<String>,
     /// Whether a medium support concerns this very file, not its surroundings.
     is_own: bool,
 }
@@ -92,7 +94,8 @@ pub(super) fn collect(seen: &Seen, context: &DiskContext) -> Support {
             detail,
         });
     }
-    islands(&mut found, seen);
+    found.fine = fine(seen);
+    found.medium.extend(found.fine.iter().cloned());
     if context.note_in_folder {
         found.medium.push("a ransom note lies in its folder".to_owned());
         found.evidence.push(Evidence {
@@ -175,17 +178,34 @@ fn suffixes(found: &mut Support, seen: &Seen, context: &DiskContext) {
     }
 }
 
-/// Dense stretches of 64 bytes at equal distance in zeros: encryption finer than any block.
-fn islands(found: &mut Support, seen: &Seen) {
+/// Signs of encryption finer than any block, in words: dense stretches at equal distance in zeros,
+/// and lanes that look random beside lanes that do not.
+fn fine(seen: &Seen) -> Vec<String> {
+    let mut found = Vec::new();
     let islands: u64 = seen.samples.iter().map(|sample| u64::from(sample.islands)).sum();
     let blocks: u64 = seen.samples.iter().map(|sample| u64::from(sample.blocks)).sum();
     let with = seen.samples.iter().filter(|sample| sample.islands >= 4).count();
     // In a lattice of 64 bytes in 6,400 most zero blocks of a sample hold one.
     if with >= 8 && islands * 4 > blocks.min(with as u64 * 16) {
-        found.medium.push(format!(
+        found.push(format!(
             "{islands} dense stretches of at most 256 bytes in blocks that are else zero"
         ));
     }
+    let equal = seen.samples.iter().filter(|sample| sample.has_equal_units).count();
+    if equal >= 8 && equal * 20 >= seen.samples.len() {
+        found.push(format!(
+            "in {equal} samples the same 16 dense bytes fill much of a block, as ciphers that repeat \
+             themselves leave of equal plaintext"
+        ));
+    }
+    let lanes = seen.samples.iter().filter(|sample| sample.has_lanes).count();
+    // Tables of hashes have such lanes too, but not in one sample of twenty.
+    if lanes >= 8 && lanes * 20 >= seen.samples.len() {
+        found.push(format!(
+            "in {lanes} samples bytes at equal distance look random and their neighbours do not"
+        ));
+    }
+    found
 }
 
 /// Names the family that most speaks for, where a verdict of encryption stands.

@@ -2,7 +2,7 @@
 
 use super::{
     explain::{self, DataKind},
-    sample::{Reader, Sample},
+    sample::{Reader, Sample, repeats},
 };
 use crate::triage::measure::{BLOCK_BYTES, BlockRecord, ByteHistogram, WINDOW_BYTES};
 
@@ -188,7 +188,11 @@ impl Look<'_> {
         let near = first.max(self.place.saturating_sub(NEAR_BLOCKS))
             ..end.min(self.end.saturating_add(NEAR_BLOCKS));
         let blocks = near.len();
-        let chi = self.sum(near).chi_square();
+        let chi = self.sum(near.clone()).chi_square();
+        let random = near.filter(|block| self.random.get(*block) == Some(&true));
+        if repeats(random.filter_map(|block| self.blocks.get(block)), chi) {
+            return None;
+        }
         if !chi.is_random_like() {
             return Some(format!(
                 "chi-square {chi} over the random-like of {blocks} blocks: not even enough for \

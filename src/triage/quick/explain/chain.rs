@@ -18,7 +18,8 @@ const FULL_UNPACKED: usize = 0x1F_0000;
 /// A link holds by chance once in 29 times, so six from any place of half a window do so once in
 /// 1,100 windows of ciphertext.
 pub(super) fn lzma2(window: &[u8], part: &Range<usize>) -> bool {
-    leads_through(window, part, LZMA2_LINKS, |first| first & 0xE0 == 0x80, lzma2_chunk)
+    let begins = |first| first & 0xE0 == 0x80;
+    leads_through(window, part, LZMA2_LINKS, begins, lzma2_chunk, lzma2_last)
 }
 
 /// Links of a zstd chain that are no chance.
@@ -28,16 +29,18 @@ const ZSTD_LINKS: usize = 4;
 ///
 /// A link holds by chance once in 128 times, and its literals' header once in some ten of those.
 pub(super) fn zstd(window: &[u8], part: &Range<usize>) -> bool {
-    leads_through(window, part, ZSTD_LINKS, |first| first & 7 == 4, zstd_block)
+    leads_through(window, part, ZSTD_LINKS, |first| first & 7 == 4, zstd_block, zstd_last)
 }
 
-/// Follows `next` from every place at or before the part's start where `may_begin` allows it.
+/// Follows `next` from every place at or before the part's start where `may_begin` allows it, and
+/// `last` to the end of the data where that is reached.
 fn leads_through(
     window: &[u8],
     part: &Range<usize>,
     least: usize,
     may_begin: impl Fn(u8) -> bool,
     next: impl Fn(&[u8], usize) -> Option<usize>,
+    last: impl Fn(&[u8], usize) -> Option<usize>,
 ) -> bool {
     let starts = window.iter().take(part.start.saturating_add(SLACK)).enumerate();
     starts.filter(|(_, first)| may_begin(**first)).any(|(start, _)| {
@@ -49,7 +52,7 @@ fn leads_through(
                 return true;
             }
         }
-        false
+        links >= least && last(window, at).is_some_and(|end| end.saturating_add(SLACK) >= part.end)
     })
 }
 
@@ -69,6 +72,15 @@ fn lzma2_chunk(bytes: &[u8], at: usize) -> Option<usize> {
     (unpacked >= packed && is_full).then_some(at + 5 + packed)
 }
 
+/// Where the data ends if the chunk at `at` is its last one: a shorter one, then a zero.
+fn lzma2_last(bytes: &[u8], at: usize) -> Option<usize> {
+    let &[control, _, _, packed_high, packed_low] = bytes.get(at..at.checked_add(5)?)? else {
+        return None;
+    };
+    let end = at + 6 + (usize::from(packed_high) << 8 | usize::from(packed_low));
+    ((0x80..=0x9F).contains(&control) && bytes.get(end) == Some(&0)).then_some(end)
+}
+
 /// Most bytes of a zstd block (RFC 8878, section 3.1.1.2.3).
 const ZSTD_BLOCK: usize = 128 << 10;
 
@@ -82,6 +94,13 @@ fn zstd_block(bytes: &[u8], at: usize) -> Option<usize> {
         return None;
     }
     literals_fit(literals, next, bytes.get(at + 5..at + 8)?, size).then_some(at + 3 + size)
+}
+
+/// Where the data ends if the block at `at` is its last one.
+fn zstd_last(bytes: &[u8], at: usize) -> Option<usize> {
+    let &[a, b, c] = bytes.get(at..at.checked_add(3)?)? else { return None };
+    let header = usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16;
+    (header & 7 == 5 && header >> 3 <= ZSTD_BLOCK).then_some(at + 3 + (header >> 3))
 }
 
 /// Whether a literals section header (RFC 8878, section 3.1.1.3.1.1) fits into such a block.

@@ -280,3 +280,30 @@ fn one_source_gives_one_judgement() {
     let context = context("db01-flat.vmdk");
     assert_eq!(judge(&disk, &context), judge(&disk, &context));
 }
+
+#[test]
+fn an_end_that_is_no_whole_sector_is_told_and_is_no_footer() {
+    // A copy cut off in the middle of text, and a healthy disk with a line behind its end.
+    let cut = Disk::new(SIZE - 474, Fill::Text);
+    let line = gpt_disk(SIZE, Fill::Text).followed_by(b"38 bytes of text behind the end of it\n");
+    for (what, disk) in [("cut", cut), ("line", line)] {
+        let judged = judge_quickly(&disk, &context("db01-flat.vmdk"));
+        assert_eq!(judged.state, DiskState::Undetermined, "{what}: {}", judged.reason);
+        let footer = judged.footer.unwrap();
+        assert!(footer.layers.is_empty() && footer.candidates.is_empty(), "{what}: {footer:?}");
+        assert!(judged.family.is_none());
+    }
+    assert!(
+        judge_quickly(&Disk::new(SIZE + 38, Fill::Text), &context("a-flat.vmdk"))
+            .reason
+            .contains("38 bytes")
+    );
+}
+
+#[test]
+fn a_footer_without_its_suffix_keeps_a_healthy_looking_disk_from_being_untouched() {
+    let disk = gpt_disk(SIZE, Fill::Text).followed_by(&noise(32, 5));
+    let judged = judge_quickly(&disk, &context("db01-flat.vmdk"));
+    assert_eq!(judged.state, DiskState::Undetermined, "{}", judged.reason);
+    assert!(judged.reason.contains("footer of 32 bytes"), "{}", judged.reason);
+}

@@ -2,6 +2,7 @@
 
 use std::{io, ops::Range, sync::Arc};
 
+use vmglean_forge::damage::{Cipher, KeyStream};
 use vmglean_formats::{ByteOffset, MediumError, ReadAt};
 
 use crate::{families::Prediction, source::Source};
@@ -30,11 +31,13 @@ pub(super) struct Disk {
     layers: Vec<(Range<u64>, Fill)>,
     /// Damage by a rule, over all layers.
     damage: Option<Prediction>,
+    /// Ciphertext over all layers, by ranges in order.
+    cipher: Option<Arc<(Vec<Range<u64>>, KeyStream)>>,
 }
 
 impl Disk {
     pub(super) fn new(length: u64, fill: Fill) -> Self {
-        Self { length, layers: vec![(0..length, fill)], damage: None }
+        Self { length, layers: vec![(0..length, fill)], damage: None, cipher: None }
     }
 
     pub(super) fn with(mut self, at: Range<u64>, fill: Fill) -> Self {
@@ -47,8 +50,21 @@ impl Disk {
         self.with(at..end, Fill::Bytes(Arc::new(bytes.to_vec())))
     }
 
+    /// Bytes behind the end.
+    pub(super) fn followed_by(mut self, bytes: &[u8]) -> Self {
+        let end = self.length;
+        self.length += bytes.len() as u64;
+        self.bytes(end, bytes)
+    }
+
     pub(super) fn damaged(mut self, damage: Prediction) -> Self {
         self.damage = Some(damage);
+        self
+    }
+
+    /// Encrypts `ranges`, which lie in order and apart.
+    pub(super) fn encrypted(mut self, ranges: Vec<Range<u64>>, cipher: Cipher) -> Self {
+        self.cipher = Some(Arc::new((ranges, KeyStream::new(7, cipher))));
         self
     }
 
@@ -76,6 +92,18 @@ impl Disk {
                     }
                 }
                 Fill::Broken => return Err(io::Error::other("bad sector")),
+            }
+        }
+        if let Some(cipher) = &self.cipher {
+            let (ranges, key) = &**cipher;
+            let first = ranges.partition_point(|range| range.end <= at);
+            for (nth, run) in (first as u64..).zip(&ranges[first..]) {
+                let (from, to) = (run.start.max(at), run.end.min(end));
+                if from >= to {
+                    break;
+                }
+                let piece = &mut buf[(from - at) as usize..(to - at) as usize];
+                key.encrypt_part(piece, from, from - run.start, nth);
             }
         }
         if let Some(damage) = &self.damage {
@@ -122,7 +150,7 @@ impl ReadAt for Disk {
 impl Source for Disk {
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
         // Damage is written, so it fills holes: only undamaged disks have any here.
-        if self.damage.is_some() {
+        if self.damage.is_some() || self.cipher.is_some() {
             return Ok((from < self.length).then_some(from..self.length));
         }
         let is_hole = |at: u64| {
@@ -200,6 +228,50 @@ pub(super) fn gpt_disk(length: u64, fill: Fill) -> Disk {
         .with(VOLUME..volume_end, fill)
         .bytes(VOLUME, &boot)
         .bytes(volume_end - 512, &boot)
+}
+
+/// A disk with one MBR partition that holds an ext4 file system full of text.
+pub(super) fn mbr_ext(length: u64) -> Disk {
+    let (start, end) = (VOLUME, length - (1 << 20));
+    let mut mbr = vec![0u8; 512];
+    mbr[446 + 4] = 0x83;
+    mbr[446 + 8..446 + 12].copy_from_slice(&((start / 512) as u32).to_le_bytes());
+    mbr[446 + 12..446 + 16].copy_from_slice(&(((end - start) / 512) as u32).to_le_bytes());
+    mbr[510..].copy_from_slice(&[0x55, 0xAA]);
+    let mut block = vec![0u8; 1024];
+    block[0..4].copy_from_slice(&65_536u32.to_le_bytes());
+    block[4..8].copy_from_slice(&(((end - start) / 4096) as u32).to_le_bytes());
+    block[0x18..0x1C].copy_from_slice(&2u32.to_le_bytes());
+    block[0x20..0x24].copy_from_slice(&32_768u32.to_le_bytes());
+    block[0x38..0x3A].copy_from_slice(&0xEF53u16.to_le_bytes());
+    block[0x68..0x78].copy_from_slice(b"uuid of a volume");
+    Disk::new(length, Fill::Zero)
+        .bytes(0, &mbr)
+        .with(start..end, Fill::Text)
+        .with(start..start + 4096, Fill::Zero)
+        .bytes(start + 1024, &block)
+        .bytes((start + 32_768 * 4096).min(end - 1024), &block)
+}
+
+/// A hosted sparse extent: header, descriptor, tables that count up, grains of text.
+pub(super) fn sparse(length: u64) -> Disk {
+    let mut head = b"KDMV\x01\0\0\0\x03\0\0\0".to_vec();
+    for value in [length / 512, 128, 1, 20] {
+        head.extend_from_slice(&value.to_le_bytes());
+    }
+    head.extend_from_slice(&512u32.to_le_bytes());
+    for value in [21u64, 1024, 2048] {
+        head.extend_from_slice(&value.to_le_bytes());
+    }
+    head.extend_from_slice(b"\0\n \r\n\0\0");
+    head.resize(512, 0);
+    let tables: Vec<u8> =
+        (0..262_144u32).flat_map(|entry| (2048 + entry * 128).to_le_bytes()).collect();
+    Disk::new(length, Fill::Text)
+        .bytes(0, &head)
+        .bytes(512, b"# Disk DescriptorFile\nversion=1\nCID=12345678\n")
+        .bytes(21 * 512, &tables[..500_000])
+        .bytes(1024 * 512, &tables[..500_000])
 }
 
 /// Protective MBR and GPT at both ends, with one partition from `start` to `end`.

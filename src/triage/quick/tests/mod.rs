@@ -3,6 +3,7 @@
 mod clean;
 mod disk;
 mod geometry;
+mod odds;
 mod sampling;
 mod small;
 

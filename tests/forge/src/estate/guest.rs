@@ -162,7 +162,7 @@ pub(super) fn zip(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
 
 /// A Linux server: GPT, one ext2 volume, configuration, logs and a site.
 #[must_use]
-pub(super) fn linux(bytes: usize, host: &str, seed: u64) -> Vec<u8> {
+pub fn linux(bytes: usize, host: &str, seed: u64) -> Vec<u8> {
     let mut disk = vec![0; bytes];
     gpt(&mut disk, &LINUX, "root", seed as u8);
     let volume = ext_volume(bytes - (FIRST + GPT_END) * SECTOR, host, seed);
@@ -172,7 +172,7 @@ pub(super) fn linux(bytes: usize, host: &str, seed: u64) -> Vec<u8> {
 
 /// The same behind a master boot record.
 #[must_use]
-pub(super) fn linux_mbr(bytes: usize, host: &str, seed: u64) -> Vec<u8> {
+pub fn linux_mbr(bytes: usize, host: &str, seed: u64) -> Vec<u8> {
     let mut disk = vec![0; bytes];
     mbr(&mut disk, 0x83, FIRST);
     let volume = ext_volume(bytes - FIRST * SECTOR, host, seed);
@@ -211,7 +211,7 @@ fn ext_volume(bytes: usize, host: &str, seed: u64) -> Vec<u8> {
 
 /// A Windows machine: GPT, the bones of one NTFS volume, tables and documents.
 #[must_use]
-pub(super) fn windows(bytes: usize, seed: u64, more: &[(&str, Vec<u8>)]) -> Vec<u8> {
+pub fn windows(bytes: usize, seed: u64, more: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut disk = vec![0; bytes];
     gpt(&mut disk, &BASIC_DATA, "Basic data partition", seed as u8);
     let room = bytes - (FIRST + GPT_END) * SECTOR;

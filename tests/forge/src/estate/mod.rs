@@ -6,9 +6,10 @@
 
 mod attack;
 mod ext2;
-mod guest;
+pub mod guest;
 mod machine;
 mod ntfs;
+mod older;
 mod plan;
 mod tell;
 
