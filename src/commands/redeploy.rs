@@ -10,7 +10,7 @@ use std::{
 
 use super::{Refusal, Usage, check_output, write_whole};
 use crate::{
-    cli::parse_duration,
+    cli::{Format, parse_duration},
     interrupt::Interrupt,
     outcome::Outcome,
     redeploy::{
@@ -130,9 +130,9 @@ pub struct StatusArgs {
     /// The journal
     #[arg(value_name = "JOURNAL", default_value = "redeploy.journal.jsonl")]
     pub journal: PathBuf,
-    /// Write one JSON object a machine
-    #[arg(long)]
-    pub jsonl: bool,
+    /// In which form.
+    #[command(flatten)]
+    pub format: Format,
 }
 
 /// Arguments of `redeploy undo`.
@@ -576,39 +576,32 @@ fn show(plan: &Plan, told: &Told, ui: &Ui) -> anyhow::Result<()> {
 
 fn status(args: &StatusArgs, ui: &Ui) -> anyhow::Result<Outcome> {
     let told = Journal::read(&args.journal)?;
+    let states: Vec<_> = told.machines.iter().map(|(name, record)| record.state(name)).collect();
     let mut out = ui.stdout();
-    let mut outcome = Outcome::Clean;
-    for (name, record) in &told.machines {
-        let state = if record.started {
-            "started"
-        } else if record.whole.is_some() {
-            "whole"
-        } else if record.made.is_some() || record.folder.is_some() {
-            "begun"
-        } else {
-            "nothing made"
+    if args.format.json {
+        let server = match &told.open {
+            Some(Step::Open { server, .. }) => Some(server),
+            _ => None,
         };
-        if record.whole.is_none() && state != "nothing made" {
-            outcome = Outcome::Partial;
+        let schema = "vmglean.redeploy-status/1";
+        let whole = serde_json::json!({"schema": schema, "server": server, "machines": states});
+        serde_json::to_writer_pretty(&mut out, &whole)?;
+        writeln!(out)?;
+    } else if args.format.jsonl {
+        for state in &states {
+            serde_json::to_writer(&mut out, state)?;
+            writeln!(out)?;
         }
-        let reason = record.reason.as_deref().filter(|_| record.whole.is_none());
-        if args.jsonl {
-            let line = serde_json::json!({
-                "machine": name,
-                "state": state,
-                "files": record.files.len(),
-                "object": record.whole.as_ref().map(|mo| mo.id.clone()),
-                "reason": reason,
-            });
-            writeln!(out, "{line}")?;
-        } else {
-            let plain = crate::report::plain::plain;
-            let reason = reason.map(|why| format!("  ({})", plain(why))).unwrap_or_default();
-            writeln!(out, "{state:<12}  {}{reason}", plain(name))?;
+    } else {
+        let plain = crate::report::plain::plain;
+        for state in &states {
+            let reason = state.reason.map(|why| format!("  ({})", plain(why))).unwrap_or_default();
+            writeln!(out, "{:<12}  {}{reason}", state.state, plain(state.machine))?;
         }
     }
     out.flush()?;
-    Ok(outcome)
+    let half = states.iter().any(|state| state.state == "begun");
+    Ok(if half { Outcome::Partial } else { Outcome::Clean })
 }
 
 fn take_back(args: &UndoArgs, ui: &Ui, stop: &Interrupt) -> anyhow::Result<Outcome> {

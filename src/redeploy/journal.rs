@@ -191,6 +191,44 @@ pub struct Record {
     pub reason: Option<String>,
 }
 
+/// How far a machine is, in a word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct State<'a> {
+    /// Its name in the plan.
+    pub machine: &'a str,
+    /// `nothing made`, `begun`, `whole` or `started`.
+    pub state: &'static str,
+    /// Files sent or begun.
+    pub files: usize,
+    /// The server's id of it, where it is whole.
+    pub object: Option<&'a str>,
+    /// Why the last try failed.
+    pub reason: Option<&'a str>,
+}
+
+impl Record {
+    /// How far the machine is, which the plan calls `name`.
+    #[must_use]
+    pub fn state<'a>(&'a self, name: &'a str) -> State<'a> {
+        let gone = |phase: Phase| matches!(phase, Phase::Undone | Phase::Failed);
+        let made = self.made.as_ref().is_some_and(|(_, phase)| !gone(*phase));
+        let folder = self.folder.as_ref().is_some_and(|(_, phase)| !gone(*phase));
+        let state = match &self.whole {
+            Some(_) if self.started => "started",
+            Some(_) => "whole",
+            None if made || folder => "begun",
+            None => "nothing made",
+        };
+        State {
+            machine: name,
+            state,
+            files: self.files.values().filter(|(_, phase)| !gone(*phase)).count(),
+            object: self.whole.as_ref().map(|mo| mo.id.as_str()),
+            reason: self.reason.as_deref().filter(|_| self.whole.is_none()),
+        }
+    }
+}
+
 /// All that a journal says, the last word on each thing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
