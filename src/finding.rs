@@ -1,5 +1,7 @@
 //! Something observed, with where and why: what verdicts are made of.
 
+use std::{error::Error, iter};
+
 use serde::{Deserialize, Serialize};
 
 /// On what kind of observation a conclusion rests.
@@ -66,4 +68,11 @@ pub struct Finding {
     /// What to do next, where there is something.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub next: Option<String>,
+}
+
+/// An error and its causes in one line.
+#[must_use]
+pub fn in_one_line(error: &dyn Error) -> String {
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -60,7 +60,7 @@ fn the_generated_address_follows_from_the_uuid() {
 
 #[test]
 fn a_passphrase_and_a_key_server_are_told_apart() {
-    let phrase = Vmx::parse(&sealed::passphrase_vmx());
+    let phrase = Vmx::parse(&sealed::passphrase_vmx("Sealed"));
     assert_eq!(texts(&phrase), Vec::<String>::new());
     let Encryption::Whole { key_safe, data_length_bytes } = phrase.value.encryption else {
         panic!("not whole")
@@ -69,7 +69,7 @@ fn a_passphrase_and_a_key_server_are_told_apart() {
     let cipher = Some("AES-256".to_owned());
     assert_eq!(key_safe.locators, [KeyLocator::Phrase { cipher, rounds: Some(10_000) }]);
 
-    let server = Vmx::parse(&sealed::key_server_vmx());
+    let server = Vmx::parse(&sealed::key_server_vmx("Sealed"));
     assert_eq!(texts(&server), Vec::<String>::new());
     let locators = &server.value.encryption.key_safe().unwrap().locators;
     let (server_id, key_id) = ("HyTrust One".to_owned(), "1234-key".to_owned());
@@ -86,7 +86,9 @@ fn a_machine_with_a_vtpm_alone_has_clear_disks() {
 
 #[test]
 fn secrets_stay_inside() {
-    for file in [sealed::passphrase_vmx(), sealed::key_server_vmx(), sealed::partial_vmx()] {
+    for file in
+        [sealed::passphrase_vmx("Sealed"), sealed::key_server_vmx("Sealed"), sealed::partial_vmx()]
+    {
         for end in [file.len(), file.len() - 3, file.len() / 2] {
             let found = Vmx::parse(&file[..end]);
             let shown = format!("{found:?}")

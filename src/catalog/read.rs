@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     families::{Families, NameKind, SuffixMeaning, split_suffix},
-    finding::{Finding, Weight},
+    finding::{Finding, Weight, in_one_line},
     source::{EvidenceRoot, Found, FoundKind, OpenError, SourceFile},
 };
 
@@ -69,23 +69,12 @@ pub fn read_file(
             file.mtime_ns = source.stamp().mtime_ns;
             match classify(&source, &mut file) {
                 Ok(content) => file.content = content,
-                Err(error) => unreadable(&mut file, &chain(&error)),
+                Err(error) => unreadable(&mut file, &in_one_line(&error)),
             }
         }
         Err(error) => refused(&mut file, &error),
     }
     file
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }
 
 fn unreadable(file: &mut CatalogFile, why: &str) {

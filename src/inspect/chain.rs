@@ -6,7 +6,7 @@ use super::Told;
 use crate::{
     disk::{ChainEnd, ChainLink, open_chain},
     families::Families,
-    finding::Weight,
+    finding::{Weight, in_one_line},
     report::{
         inspect::{FieldRecord, InspectedFile},
         units::bytes as size,
@@ -29,7 +29,7 @@ pub(super) fn follow(
     let chain = match open_chain(&companions, rel) {
         Ok(chain) => chain,
         Err(error) => {
-            let what = super::parse::chain(&error);
+            let what = in_one_line(&error);
             return told.push("chain.no-disk", Weight::Damage, None, what, "");
         }
     };

@@ -18,6 +18,7 @@ use vmglean_formats::{
 
 use crate::{
     families::{NameKind, NameParts},
+    finding::in_one_line,
     report::inspect::{DefectRecord, FieldRecord},
     report::units::{bytes as size, counted},
 };
@@ -84,7 +85,7 @@ impl Parsed {
                     what: format!("{feature}: not supported"),
                 });
             }
-            FormatError::Medium { .. } => self.error = Some(chain(error)),
+            FormatError::Medium { .. } => self.error = Some(in_one_line(error)),
         }
     }
 
@@ -100,17 +101,6 @@ impl Parsed {
     }
 }
 
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
-}
-
 /// Tells the format of `source` by its bytes and takes it apart. The name decides only between
 /// texts of one form.
 #[must_use]
@@ -119,7 +109,7 @@ pub fn parse(source: &dyn ReadAt, name: &NameParts) -> Parsed {
     let head = match source.read_up_to(ByteOffset(0), DETECT_BYTES) {
         Ok(head) => head,
         Err(error) => {
-            parsed.error = Some(chain(&error));
+            parsed.error = Some(in_one_line(&error));
             return parsed;
         }
     };

@@ -5,7 +5,7 @@ use vmglean_formats::{FileKind, ReadAt};
 use super::Told;
 use crate::{
     families::{Families, NameParts, SuffixMeaning},
-    finding::Weight,
+    finding::{Weight, in_one_line},
     triage::footer::{FooterProof, FooterQuestion, read_footer},
 };
 
@@ -43,7 +43,7 @@ pub(super) fn of_end(
         Ok(reading) => reading,
         Err(error) => {
             let at = source.len_bytes().saturating_sub(512);
-            let what = super::parse::chain(&error);
+            let what = in_one_line(&error);
             return told.push("file.unreadable", Weight::Unreadable, Some(at), what, "");
         }
     };

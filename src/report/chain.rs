@@ -4,7 +4,10 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Fraction, RecordPath, RunInfo};
+use super::{
+    json::write_line,
+    record::{Fraction, RecordPath, RunInfo},
+};
 use crate::finding::Finding;
 
 pub use super::text::chain::write_text;
@@ -288,11 +291,5 @@ pub fn write_lines(out: &mut dyn Write, record: &ChainRecord) -> io::Result<()> 
     lines.extend(record.findings.iter().map(Line::Finding));
     lines.extend(record.run.iter().map(Line::Run));
     lines.push(Line::Complete { lines: lines.len() });
-    for line in lines {
-        let mut text = serde_json::to_vec(&line)?;
-        text.push(b'\n');
-        out.write_all(&text)?;
-        out.flush()?;
-    }
-    Ok(())
+    lines.iter().try_for_each(|line| write_line(out, line))
 }

@@ -8,6 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    json::write_line,
     plain::plain_path,
     record::{RecordPath, RunInfo},
     text::layout::{BAD, BOLD, GOOD, painted, right, wrap},
@@ -118,13 +119,7 @@ pub fn write_lines(out: &mut dyn Write, record: &ConsolidateRecord) -> io::Resul
     lines.extend(record.findings.iter().map(Line::Finding));
     lines.extend(record.run.iter().map(Line::Run));
     lines.push(Line::Complete { lines: lines.len() });
-    for line in lines {
-        let mut text = serde_json::to_vec(&line)?;
-        text.push(b'\n');
-        out.write_all(&text)?;
-        out.flush()?;
-    }
-    Ok(())
+    lines.iter().try_for_each(|line| write_line(out, line))
 }
 
 /// Writes the record as text, at least 60 columns wide.

@@ -10,6 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use vmglean_formats::{Defect, FieldNote};
 
 use super::{
+    json::write_line,
     plain::{plain, plain_path},
     record::{RecordPath, RunInfo},
     text::layout::{BAD, BOLD, DIM, left, painted, right, wrap},
@@ -136,13 +137,7 @@ pub fn write_lines(out: &mut dyn Write, record: &InspectRecord) -> io::Result<()
     lines.extend(record.files.iter().map(Line::File));
     lines.extend(record.run.as_ref().map(Line::Run));
     lines.push(Line::Complete { lines: lines.len() });
-    for line in lines {
-        let mut text = serde_json::to_vec(&line)?;
-        text.push(b'\n');
-        out.write_all(&text)?;
-        out.flush()?;
-    }
-    Ok(())
+    lines.iter().try_for_each(|line| write_line(out, line))
 }
 
 /// Writes the files as text, at least 60 columns wide.

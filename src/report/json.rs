@@ -103,6 +103,14 @@ pub fn write_document<T: Serialize>(out: &mut dyn Write, record: &T) -> io::Resu
     out.flush()
 }
 
+/// Writes one object as one line, flushed.
+pub(super) fn write_line<T: Serialize>(out: &mut dyn Write, line: &T) -> io::Result<()> {
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    out.write_all(&text)?;
+    out.flush()
+}
+
 /// Writes a sweep as JSONL, flushing each line.
 ///
 /// # Errors
@@ -165,10 +173,7 @@ impl<'a> LineWriter<'a> {
     /// # Errors
     /// As the write says.
     pub fn write(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
-        self.out.write_all(&text)?;
-        self.out.flush()?;
+        write_line(self.out, line)?;
         self.lines += 1;
         Ok(())
     }

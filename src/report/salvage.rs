@@ -8,6 +8,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
+    json::write_line,
     plain::{plain, plain_path},
     record::{RecordPath, RunInfo},
     text::{
@@ -196,13 +197,7 @@ pub fn write_lines(out: &mut dyn Write, record: &SalvageRecord) -> io::Result<()
     lines.extend(record.findings.iter().map(Line::Finding));
     lines.extend(record.run.as_ref().map(Line::Run));
     lines.push(Line::Complete { lines: lines.len() });
-    for line in lines {
-        let mut text = serde_json::to_vec(&line)?;
-        text.push(b'\n');
-        out.write_all(&text)?;
-        out.flush()?;
-    }
-    Ok(())
+    lines.iter().try_for_each(|line| write_line(out, line))
 }
 
 /// Writes the record as text, at least 60 columns wide.

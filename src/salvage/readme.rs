@@ -51,9 +51,8 @@ pub(super) fn write(plan: &MachinePlan, options: SalvageOptions) -> String {
     line(
         "  MANIFEST.jsonl                   where each byte of each file comes from, with SHA-256",
     );
-    line(
-        "  hashdeep.txt                     to check the folder later: hashdeep -r -l -a -k hashdeep.txt .",
-    );
+    let list = format!("../{}.hashdeep", plan.folder);
+    line(&format!("  {list:<32} to check the folder later: hashdeep -r -l -a -k '{list}' .",));
     line("");
     line("ITS DISKS");
     if plan.disks.is_empty() {

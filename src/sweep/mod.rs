@@ -13,7 +13,7 @@ mod verdict;
 
 use std::{
     path::PathBuf,
-    sync::atomic::{AtomicBool, AtomicU64},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Instant,
 };
 
@@ -64,11 +64,31 @@ pub(super) struct Job<'a> {
     pub(super) read_bytes: AtomicU64,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    /// Does `work` on threads of its own.
+    fn run<R: Send>(
+        options: &'a SweepOptions,
+        families: &'a Families,
+        stop: &'a AtomicBool,
+        work: impl FnOnce(&Self) -> Result<R, SweepError> + Send,
+    ) -> Result<R, SweepError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(options.threads)
+            .build()
+            .map_err(|error| SweepError::Threads(error.to_string()))?;
+        let deadline = options.budget.and_then(|budget| Instant::now().checked_add(budget));
+        let job = Self { options, families, stop, deadline, read_bytes: AtomicU64::new(0) };
+        pool.install(|| work(&job))
+    }
+
+    /// Bytes read so far.
+    fn read_bytes(&self) -> u64 {
+        self.read_bytes.load(Ordering::Relaxed)
+    }
+
     /// Whether to start nothing more.
     pub(super) fn is_over(&self) -> bool {
-        self.stop.load(std::sync::atomic::Ordering::Relaxed)
-            || self.deadline.is_some_and(|end| Instant::now() >= end)
+        self.stop.load(Ordering::Relaxed) || self.deadline.is_some_and(|end| Instant::now() >= end)
     }
 }
 
@@ -83,28 +103,17 @@ pub fn sweep(
     stop: &AtomicBool,
     progress: &Progress,
 ) -> Result<Swept, SweepError> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.threads)
-        .build()
-        .map_err(|error| SweepError::Threads(error.to_string()))?;
-    pool.install(|| {
-        let job = Job {
-            options,
-            families,
-            stop,
-            deadline: options.budget.and_then(|budget| Instant::now().checked_add(budget)),
-            read_bytes: AtomicU64::new(0),
-        };
-        let gathered = gather::gather(sources, &job, progress)?;
+    Job::run(options, families, stop, |job| {
+        let gathered = gather::gather(sources, job, progress)?;
         let index = Index::new(&gathered.files);
         let (mut machines, claimed) = assemble(&index);
         let is_swept = |id| gathered.is_swept(index.file(id));
         machines.retain(|machine| machine.files().any(is_swept));
         let mut orphans = orphans(&index, &machines, &claimed);
         orphans.retain(|orphan| is_swept(orphan.file));
-        let judged = judge::judge(&gathered, &index, &machines, &orphans, &job, progress)?;
-        let (record, outcome) = record::build(&gathered, &index, machines, &orphans, &judged, &job);
-        let read_bytes = job.read_bytes.into_inner();
+        let judged = judge::judge(&gathered, &index, &machines, &orphans, job, progress)?;
+        let (record, outcome) = record::build(&gathered, &index, machines, &orphans, &judged, job);
+        let read_bytes = job.read_bytes();
         Ok(Swept { record, read_bytes, outcome })
     })
 }

@@ -1,11 +1,6 @@
 //! Some machines of a datastore judged with everything at hand that salvage needs.
 
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    sync::atomic::{AtomicBool, AtomicU64},
-    time::Instant,
-};
+use std::{collections::HashMap, path::PathBuf, sync::atomic::AtomicBool};
 
 use super::{
     Job, SweepError, SweepOptions, gather,
@@ -64,19 +59,8 @@ pub fn survey<R: Send>(
     choose: &(dyn Fn(&str, &Machine) -> bool + Sync),
     then: impl FnOnce(Survey<'_>) -> R + Send,
 ) -> Result<R, SweepError> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.threads)
-        .build()
-        .map_err(|error| SweepError::Threads(error.to_string()))?;
-    pool.install(|| {
-        let job = Job {
-            options,
-            families,
-            stop,
-            deadline: options.budget.and_then(|budget| Instant::now().checked_add(budget)),
-            read_bytes: AtomicU64::new(0),
-        };
-        let gathered = gather::gather(sources, &job, progress)?;
+    Job::run(options, families, stop, |job| {
+        let gathered = gather::gather(sources, job, progress)?;
         let index = Index::new(&gathered.files);
         let (machines, _) = assemble(&index);
         let all: Vec<(String, String)> =
@@ -89,7 +73,7 @@ pub fn survey<R: Send>(
                 chosen.push(machine.clone());
             }
         }
-        let judged = judge::judge(&gathered, &index, &chosen, &[], &job, progress)?;
+        let judged = judge::judge(&gathered, &index, &chosen, &[], job, progress)?;
         let surveyed = chosen.iter().zip(positions).map(|(machine, position)| {
             let condition = condition(machine, &index, &judged);
             (position, Surveyed { machine, condition })
@@ -102,7 +86,7 @@ pub fn survey<R: Send>(
             chosen: surveyed.collect(),
             refused: refused.collect(),
             stopped: judged.left_out > 0,
-            read_bytes: job.read_bytes.into_inner(),
+            read_bytes: job.read_bytes(),
             index: &index,
             all,
         }))

@@ -306,7 +306,7 @@ fn what_cannot_be_read_leaves_the_machine_undetermined_and_ends_with_3() {
         let root = folder();
         sample_machine(root.path(), "hr01");
         let path = root.path().join("hr01").join(name);
-        fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
         let done = unprivileged(root.path(), &["sweep", "--json", "hr01"]);
         assert_eq!(done.code, Some(3), "{name}: {}", done.err);
         let record = done.json();

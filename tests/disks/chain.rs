@@ -193,22 +193,23 @@ fn a_chain_of_five_hundred_links_is_told_in_bounded_time() {
     case.base("subformat=monolithicSparse");
     case.child("base.vmdk", "c.vmdk", &["write -P 0x33 0 64k"]);
     let bytes = fs::read(case.ds().join("c.vmdk")).unwrap();
-    let hint = b"parentFileNameHint=\"base.vmdk\"";
-    let at = bytes.windows(hint.len()).position(|part| part == hint).unwrap();
+    // Where qemu-img embeds the descriptor, and how much room it has there.
+    let room = 512..512 + 20 * 512;
+    let text = String::from_utf8(bytes[room.clone()].to_vec()).unwrap();
     let own = case.key("c.vmdk", "CID");
     let parent = case.key("c.vmdk", "parentCID");
-    for n in 0..500u32 {
-        let mut copy = bytes.clone();
+    for n in 0..500_u32 {
+        let mut text = text.trim_end_matches('\0').to_owned();
         if n > 0 {
-            let text = format!("parentFileNameHint=\"{:04}.vmdk\"", n - 1);
-            copy[at..at + hint.len()].copy_from_slice(text.as_bytes());
+            let hint = |name: &str| format!("parentFileNameHint=\"{name}.vmdk\"");
+            let cid = |cid: &str| format!("parentCID={cid}\n");
+            text = text.replace(&hint("base"), &hint(&format!("{:04}", n - 1)));
+            text = text.replace(&cid(&parent), &cid(&own));
         }
-        let text = String::from_utf8_lossy(&copy[..4096]).into_owned();
-        let place = text.find(&format!("parentCID={parent}")).unwrap();
-        let cid = if n == 0 { parent.clone() } else { own.clone() };
-        copy[place..place + 18].copy_from_slice(format!("parentCID={cid}").as_bytes());
-        fs::write(case.ds().join(format!("{n:04}.vmdk")), &copy[..0x20000.min(copy.len())])
-            .unwrap();
+        let mut copy = bytes[..bytes.len().min(0x20000)].to_vec();
+        copy[room.clone()].fill(0);
+        copy[room.start..room.start + text.len()].copy_from_slice(text.as_bytes());
+        fs::write(case.ds().join(format!("{n:04}.vmdk")), copy).unwrap();
     }
     let (_, record) = case.chain("0499.vmdk", &["--samples", "0"]);
     assert_eq!(record["end"]["kind"], "base", "{}", record["end"]);

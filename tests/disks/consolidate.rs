@@ -268,9 +268,10 @@ fn chains_without_a_base_are_refused_unless_a_part_is_asked_for() {
 }
 
 #[test]
-fn extents_that_overlap_or_are_short_are_refused_by_name() {
+fn extents_that_overlap_are_short_or_leave_gaps_are_refused_by_name() {
     let case = Case::new();
     fs::write(case.ds().join("d.bin"), mixed(2 << 20, 3)).unwrap();
+    case.qemu("qemu-img", &["create", "-q", "-f", "vmdk", "half.vmdk", "2M"]);
     let head = "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\n\
                 createType=\"custom\"\n";
     for (name, extents, said_so) in [
@@ -280,6 +281,11 @@ fn extents_that_overlap_or_are_short_are_refused_by_name() {
             "overlap in d.bin",
         ),
         ("short.vmdk", "RW 8192 FLAT \"d.bin\" 0\n", "d.bin holds 2097152 bytes from byte 0 on"),
+        (
+            "gap.vmdk",
+            "RW 8192 SPARSE \"half.vmdk\"\nRW 4096 FLAT \"d.bin\" 0\n",
+            "half.vmdk covers 2097152 bytes, its extent line says 4194304: a gap",
+        ),
     ] {
         fs::write(case.ds().join(name), format!("{head}{extents}")).unwrap();
         let out = case.out().join("x.raw");

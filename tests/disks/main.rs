@@ -12,6 +12,8 @@
 
 mod chain;
 mod consolidate;
+mod depth;
 mod faults;
 mod make;
+mod room;
 mod traps;

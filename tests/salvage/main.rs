@@ -85,6 +85,8 @@ fn an_untouched_machine_comes_over_byte_for_byte() {
         .collect();
     names.sort();
     assert_eq!(names, ["srv", "srv.hashdeep"]);
+    let page = fs::read_to_string(estate.out().join("srv/README.txt")).unwrap();
+    assert!(page.contains("hashdeep -r -l -a -k '../srv.hashdeep' ."), "{page}");
     audit(&estate.out(), "srv");
 }
 

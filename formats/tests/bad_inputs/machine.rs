@@ -32,8 +32,8 @@ fn configuration() -> Table {
     };
     table.hurt("server", &whole, judge);
     for (name, file) in [
-        ("passphrase", sealed::passphrase_vmx()),
-        ("key server", sealed::key_server_vmx()),
+        ("passphrase", sealed::passphrase_vmx("Sealed")),
+        ("key server", sealed::key_server_vmx("Sealed")),
         ("vTPM", sealed::partial_vmx()),
     ] {
         let right = Vmx::parse(&file).value;

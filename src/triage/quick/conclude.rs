@@ -38,7 +38,7 @@ pub(super) fn conclude(seen: &Seen, context: &DiskContext) -> DiskJudgement {
     let (state, reason) = decide(seen, context, &figures, &supports);
     let is_hit = matches!(state, DiskState::Encrypted | DiskState::PartlyEncrypted);
     let encrypted = match state {
-        DiskState::Encrypted | DiskState::PartlyEncrypted => hit_share(seen, &figures),
+        DiskState::Encrypted | DiskState::PartlyEncrypted => hit_share(seen, &figures, &supports),
         DiskState::Untouched => Some(Share { estimate: 0.0, low: 0.0, ..figures.share }),
         DiskState::Damaged | DiskState::Undetermined => None,
     };
@@ -136,8 +136,12 @@ fn predicted(seen: &Seen) -> Option<Share> {
 
 /// The share of a disk that is hit; `None` where the damage is finer than blocks or repeats its
 /// key stream, so that none of them counts as ciphertext.
-fn hit_share(seen: &Seen, figures: &Figures) -> Option<Share> {
-    predicted(seen).or_else(|| Some(figures.share).filter(|share| share.estimate > 0.0))
+fn hit_share(seen: &Seen, figures: &Figures, supports: &Support) -> Option<Share> {
+    // Where all was read, nothing of it lies outside the samples.
+    let is_countable =
+        seen.method == Method::Sampled && !supports.has_lattice && supports.fine.is_empty();
+    let counted = Some(figures.share).filter(|share| is_countable || share.estimate > 0.0);
+    predicted(seen).or(counted)
 }
 
 /// Whether samples inside the stated ranges look random, or the ranges are too fine to sample.
@@ -224,7 +228,7 @@ fn decide(
 /// Encrypted or partly, with the share that was found or stated.
 fn hit(seen: &Seen, figures: &Figures, supports: &Support) -> (DiskState, String) {
     let stated = predicted(seen);
-    let Some(share) = hit_share(seen, figures) else {
+    let Some(share) = hit_share(seen, figures, supports) else {
         let why = "encrypted, how much of it cannot be counted by blocks";
         return (DiskState::PartlyEncrypted, format!("{why}: {}", supports.say()));
     };

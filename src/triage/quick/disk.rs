@@ -7,12 +7,13 @@ use super::{
     fit::Fit,
     plan,
     sample::{Lone, Reader, Sample},
-    structure::{self, Structures, chain},
+    structure::{self, Structures},
     verdict::{DiskContext, DiskJudgement, ExtentKind, Method, QuickOptions},
     wider::{self, Wider},
 };
 use crate::{
     families::{Families, SuffixMeaning},
+    finding::in_one_line,
     source::Source,
     triage::{
         footer::{FooterQuestion, FooterReading, read_footer},
@@ -76,7 +77,7 @@ fn look(
         Err(error) => {
             failures += 1;
             let length = source.len_bytes();
-            unreadable.push((length.saturating_sub(512), 512.min(length), chain(&error)));
+            unreadable.push((length.saturating_sub(512), 512.min(length), in_one_line(&error)));
             None
         }
     };

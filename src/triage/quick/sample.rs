@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use vmglean_formats::ByteOffset;
 
-use super::{explain, structure::chain};
+use super::explain;
 use crate::{
+    finding::in_one_line,
     source::Source,
     triage::measure::{
         BLOCK_BYTES, BlockClass, BlockRecord, ByteHistogram, ChiSquare, LaneRecord, WINDOW_BYTES,
@@ -115,7 +116,7 @@ impl<'a> Reader<'a> {
         if let Err(error) = self.source.read_exact_at(&mut self.buffer, ByteOffset(at.start)) {
             self.failures += 1;
             if self.unreadable.len() < MAX_FAILURES {
-                self.unreadable.push((at.start, length as u64, chain(&error)));
+                self.unreadable.push((at.start, length as u64, in_one_line(&error)));
             }
             return None;
         }

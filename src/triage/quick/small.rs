@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use vmglean_formats::{ByteOffset, ReadAt};
 
-use super::{explain, structure::chain};
+use super::explain;
 use crate::{
     families::{NameKind, Suffix, SuffixMeaning},
-    finding::{Evidence, EvidenceKind},
+    finding::{Evidence, EvidenceKind, in_one_line},
     triage::measure::{BLOCK_BYTES, BlockStats, ByteHistogram},
 };
 
@@ -75,7 +75,7 @@ pub fn judge_small(source: &dyn ReadAt, context: &SmallContext) -> SmallJudgemen
     let bytes = match source.read_up_to(ByteOffset(0), MAX_READ_BYTES) {
         Ok(bytes) => bytes,
         Err(error) => {
-            let reason = format!("could not be read: {}", chain(&error));
+            let reason = format!("could not be read: {}", in_one_line(&error));
             return judgement(SmallState::Unreadable, reason, &[]);
         }
     };

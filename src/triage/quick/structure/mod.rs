@@ -10,7 +10,7 @@ use vmglean_formats::ByteOffset;
 
 use super::verdict::ExtentKind;
 use crate::{
-    finding::{Evidence, EvidenceKind},
+    finding::{Evidence, EvidenceKind, in_one_line},
     source::Source,
     triage::measure::BlockStats,
 };
@@ -95,22 +95,11 @@ impl Place<'_> {
             }
             Ok(_) => None,
             Err(error) => {
-                self.found.unreadable.push((at, take as u64, chain(&error)));
+                self.found.unreadable.push((at, take as u64, in_one_line(&error)));
                 None
             }
         }
     }
-}
-
-/// An error with its sources in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
 }
 
 /// Whether the first 4 KiB of `bytes` look random; fewer than 2 KiB say nothing.

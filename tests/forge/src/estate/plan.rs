@@ -257,7 +257,7 @@ fn lyon(estate: &mut Estate) {
     text.ddb.push(("iofilters".into(), "vmwarevmcrypt".into()));
     estate.put(machine.path("{}.vmdk"), text.text());
     estate.put(machine.path("{}-flat.vmdk"), content);
-    estate.put(machine.path("{}.vmx"), sealed::key_server_vmx());
+    estate.put(machine.path("{}.vmx"), sealed::key_server_vmx("vault01"));
     estate.put(machine.path("{}.vmxf"), text::vmxf("vault01.vmx"));
     estate.put(machine.path("{}.vmsd"), text::vmsd(&[], 0, false));
     estate.put(machine.path("{}.nvram"), sealed::container(8684));

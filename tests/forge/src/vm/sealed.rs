@@ -5,27 +5,33 @@ use super::text::{Machine, dictionary};
 /// Stands in every secret value; must come out of no view.
 pub const SECRET: &str = "c2VjcmV0a2V5bWF0ZXJpYWw=";
 
-fn whole(key_safe: &str) -> Vec<u8> {
+fn whole(name: &str, key_safe: &str) -> Vec<u8> {
     let pairs =
-        [("displayName", "Sealed"), ("encryption.keySafe", key_safe), ("encryption.data", SECRET)];
+        [("displayName", name), ("encryption.keySafe", key_safe), ("encryption.data", SECRET)];
     dictionary(Some("UTF-8"), &pairs.map(|(key, value)| (key.into(), value.into())))
 }
 
 /// A `.vmx` wholly encrypted under a passphrase.
 #[must_use]
-pub fn passphrase_vmx() -> Vec<u8> {
-    whole(&format!(
-        "vmware:key/list/(pair/(phrase/AbC%3d/pass2key%3dPBKDF2%2dHMAC%2dSHA%2d1%3acipher%3d\
+pub fn passphrase_vmx(name: &str) -> Vec<u8> {
+    whole(
+        name,
+        &format!(
+            "vmware:key/list/(pair/(phrase/AbC%3d/pass2key%3dPBKDF2%2dHMAC%2dSHA%2d1%3acipher%3d\
          AES%2d256%3arounds%3d10000%3asalt%3d{SECRET},HMAC%2dSHA%2d1,{SECRET}))"
-    ))
+        ),
+    )
 }
 
 /// A `.vmx` wholly encrypted under a key server.
 #[must_use]
-pub fn key_server_vmx() -> Vec<u8> {
-    whole(&format!(
-        "vmware:key/list/(pair/(fqid/<VMWARE-NULL>/HyTrust%20One/1234-key,HMAC%2dSHA%2d256,{SECRET}))"
-    ))
+pub fn key_server_vmx(name: &str) -> Vec<u8> {
+    whole(
+        name,
+        &format!(
+            "vmware:key/list/(pair/(fqid/<VMWARE-NULL>/HyTrust%20One/1234-key,HMAC%2dSHA%2d256,{SECRET}))"
+        ),
+    )
 }
 
 /// A `.vmx` of which only the vTPM's secrets are encrypted.

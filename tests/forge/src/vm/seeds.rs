@@ -22,8 +22,8 @@ pub fn all() -> Vec<Seed> {
     let vmx = Machine::server("srv").vmx();
     let (bios, foundry) = (nvram::bios(), vmxf("srv.vmx"));
     add(&["vmx", "dict"], "server", vmx.clone());
-    add(&["vmx"], "passphrase", sealed::passphrase_vmx());
-    add(&["vmx"], "key-server", sealed::key_server_vmx());
+    add(&["vmx"], "passphrase", sealed::passphrase_vmx("Sealed"));
+    add(&["vmx"], "key-server", sealed::key_server_vmx("Sealed"));
     add(&["vmx"], "partial", sealed::partial_vmx());
     add(&["vmsd", "dict"], "three", vmsd(&three_snapshots(), 3, true));
     add(&["vmxf"], "foundry", foundry.clone());
