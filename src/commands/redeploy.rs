@@ -21,6 +21,7 @@ use crate::{
         preflight::{Preflight, newest_hardware, preflight},
         vsphere::{Address, AddressError, Credentials, Error, Pace, Server, Trust},
     },
+    report::json::write_document,
     ui::Ui,
 };
 
@@ -585,8 +586,7 @@ fn status(args: &StatusArgs, ui: &Ui) -> anyhow::Result<Outcome> {
         };
         let schema = "vmglean.redeploy-status/1";
         let whole = serde_json::json!({"schema": schema, "server": server, "machines": states});
-        serde_json::to_writer_pretty(&mut out, &whole)?;
-        writeln!(out)?;
+        write_document(&mut out, &whole)?;
     } else if args.format.jsonl {
         for state in &states {
             serde_json::to_writer(&mut out, state)?;

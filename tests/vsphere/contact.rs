@@ -69,6 +69,39 @@ fn a_certificate_is_shown_then_pinned_or_vouched_for_and_any_other_refused() {
 }
 
 #[test]
+fn a_server_whose_certificate_changed_is_told_nothing() {
+    let bench = bench(&[]);
+    bench.stream("web", 64 << 10);
+    let start = |name: &str, listen: &str| {
+        let dir = bench.path(name);
+        std::fs::create_dir(&dir).unwrap();
+        let thumbprint = certificate(&dir);
+        let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+        let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+        (Sim::start(&["-esx", "-listen", listen, "-cert", cert, "-key", key]), thumbprint)
+    };
+    let (sim, thumbprint) = start("first", "127.0.0.1:0");
+    let planned = vmglean()
+        .args(["redeploy", "plan"])
+        .arg(bench.path("src"))
+        .args(["--server", &sim.url, "--thumbprint", &thumbprint, "-o"])
+        .arg(bench.path("plan.toml"))
+        .output()
+        .unwrap();
+    assert_eq!(planned.status.code(), Some(0), "{}", text(&planned));
+    let address = sim.address().to_owned();
+    drop(sim);
+    let (_sim, other) = start("second", &address);
+    let refused = bench.apply(&[]);
+    assert_eq!(refused.status.code(), Some(4), "{}", text(&refused));
+    assert!(text(&refused).contains(&other) && text(&refused).contains(&thumbprint));
+    assert!(!bench.path("redeploy.journal.jsonl").exists());
+    // Somebody looked and trusts the new one: the machine comes up, over TLS all the way.
+    let applied = bench.apply(&["--thumbprint", &other]);
+    assert_eq!(applied.status.code(), Some(0), "{}", text(&applied));
+}
+
+#[test]
 fn a_wrong_password_is_tried_once_and_named() {
     let bench = bench(&["-esx"]);
     bench.flat("web", 64 << 10);

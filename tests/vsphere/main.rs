@@ -5,6 +5,7 @@
 mod bench;
 mod contact;
 mod faults;
+mod golden;
 mod input;
 mod proxy;
 mod sim;

@@ -26,11 +26,13 @@ pub enum Action {
     Stall(usize, Duration),
     /// The session is gone.
     NotAuthenticated,
+    /// This answer instead of the server's, which is not asked.
+    Say(u16, &'static str),
 }
 
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// What the request line or the SOAP method must contain.
+    /// What the request line, or the SOAP method and its body, must contain.
     pub of: String,
     pub action: Action,
 }
@@ -155,11 +157,12 @@ impl State {
                 .to_owned();
             let number = self.count.fetch_add(1, Ordering::SeqCst);
             std::fs::write(self.dir.join(format!("soap-{number:05}.xml")), &body)?;
-            action = self.take(&call);
+            action = self.take(&format!("{call} {text}"));
             self.calls.lock().unwrap().push(call);
         }
         match action {
             Some(Action::Status(status, _)) => return answer(client, status, "<html>busy</html>"),
+            Some(Action::Say(status, body)) => return answer(client, status, body),
             Some(Action::NotAuthenticated) => {
                 return answer(
                     client,

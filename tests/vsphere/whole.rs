@@ -35,7 +35,7 @@ fn whole_way(arguments: &[&str]) {
     assert!(!bench.path("redeploy.journal.jsonl").exists());
     assert_eq!(bench.machines().len(), before.len(), "planning or looking made something");
 
-    let applied = bench.apply(&[]);
+    let applied = bench.apply(&["-vv"]);
     assert_eq!(applied.status.code(), Some(0), "{}", text(&applied));
     for (name, bytes) in &data {
         assert_eq!(bench.count(name), 1, "{name}");
