@@ -86,7 +86,7 @@ pub fn open(
 }
 
 /// The folder that names may lead to, and the leaf's place in it.
-fn place(
+pub(crate) fn place(
     leaf: &Path,
     root: Option<&Path>,
     access: Access,

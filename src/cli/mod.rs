@@ -45,6 +45,8 @@ pub enum Command {
     Salvage(commands::salvage::Args),
     /// Where a disk is zero, intact, encrypted, unreadable or undetermined, and why.
     Map(commands::map::Args),
+    /// Volumes and files inside a damaged disk, each with its verdict; whole ones written out.
+    Files(commands::files::Args),
     /// Show a recorded sweep as a page, text or a table.
     Report(commands::report::Args),
     /// Make machines again over the vSphere API: a plan to read, then many at a time.

@@ -4,16 +4,17 @@ use std::{
     fs,
     io::{self, BufWriter, Write as _},
     path::PathBuf,
+    sync::Arc,
 };
 
 use anyhow::Context as _;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::{Refusal, Usage, check_output, run_info};
+use super::{Refusal, Usage, check_output, known_families, run_info};
 use crate::{
     chain,
     cli::{Format, Global},
-    disk::VirtualDisk,
+    disk::{Companions, FolderCompanions, VirtualDisk, open_chain},
     families::Families,
     finding::Finding,
     guest::{
@@ -24,6 +25,7 @@ use crate::{
         volumes::{Volumes, volumes},
     },
     interrupt::Interrupt,
+    map::map_chain,
     outcome::Outcome,
     report::{
         files::{
@@ -34,11 +36,14 @@ use crate::{
         record::{MapRecord, RecordPath},
     },
     triage::{
-        judge::{Facts, JudgeOptions, Run, State, Survey, judge},
-        pass::{Cancel, PassOptions, Stretch, run_pass},
+        judge::{JudgeOptions, Run, State},
+        pass::{Cancel, PassOptions},
     },
     ui::Ui,
 };
+
+/// Written beside the files by `get`.
+const LISTS: [&str; 4] = ["MANIFEST.jsonl", "hashdeep.txt", "bodyfile.txt", "SUMMARY.txt"];
 
 /// Arguments of `files`.
 #[derive(Clone, Debug, clap::Args)]
@@ -180,11 +185,7 @@ impl Chosen {
 /// When nothing can be delivered, or a rule forbids the output.
 pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::Result<Outcome> {
     let started = jiff::Timestamp::now();
-    let families = match &args.families {
-        Some(file) => Families::with_file(file),
-        None => Families::built_in(),
-    }
-    .map_err(|error| Usage(error.to_string()))?;
+    let families = known_families(args.families.as_deref())?;
     let mut evidence = vec![args.disk.clone()];
     evidence.extend(args.root.clone());
     let format = match &args.action {
@@ -206,16 +207,22 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         if !is_empty && !overwrite {
             return Err(Refusal::Exists(out.clone()).into());
         }
+        if let Some(list) = LISTS.iter().map(|name| out.join(name)).find(|list| list.exists()) {
+            // What an earlier run wrote would lose its record.
+            let text =
+                format!("{} is there from an earlier run; name another folder", list.display());
+            return Err(Refusal::Rule(text).into());
+        }
     }
     let opened = chain::open(&args.disk, args.root.as_deref(), global.io.into(), &families)?;
     let disk = opened.chain.into_disk();
     let runs = match &args.map {
         Some(file) => recorded(file, &disk)?,
-        None => made(&disk, args.strict, global, ui, stop)?,
+        None => match made(args, &families, global, ui, stop)? {
+            Some(runs) => runs,
+            None => return Ok(Outcome::Stopped),
+        },
     };
-    if stop.asked() {
-        return Ok(Outcome::Stopped);
-    }
     let ground = Ground::new(&disk, &runs);
     let progress = ui.progress("searching for files", None);
     progress.set_total(ground.searchable().iter().map(|range| range.end - range.start).sum());
@@ -301,27 +308,27 @@ fn recorded(file: &PathBuf, disk: &VirtualDisk) -> anyhow::Result<Vec<Run>> {
         .collect())
 }
 
-/// A map made now.
+/// A map made now, as `map` makes it; `None` where it was stopped.
 fn made(
-    disk: &VirtualDisk,
-    strict: bool,
+    args: &Args,
+    families: &Families,
     global: &Global,
     ui: &Ui,
     stop: &Interrupt,
-) -> anyhow::Result<Vec<Run>> {
-    let progress = ui.progress("mapping the damage", Some(disk.capacity_bytes()));
-    let mut survey = Survey::new();
-    let mut sink = |stretch: &Stretch| -> io::Result<()> {
-        survey.take(stretch);
-        progress.add(stretch.length_bytes());
-        Ok(())
-    };
+) -> anyhow::Result<Option<Vec<Run>>> {
+    let (root, rel) = chain::place(&args.disk, args.root.as_deref(), global.io.into())
+        .map_err(anyhow::Error::msg)?;
+    let folder: Arc<dyn Companions> = Arc::new(FolderCompanions::new(Arc::new(root)));
+    let chain = open_chain(&folder, &rel).with_context(|| args.disk.display().to_string())?;
+    let total = chain.disk().files().iter().map(|file| file.source.len_bytes()).sum();
+    let progress = ui.progress("mapping the damage", Some(total));
     let jobs = std::num::NonZeroUsize::new(global.threads()).unwrap_or(std::num::NonZeroUsize::MIN);
-    let options = PassOptions { jobs, ..PassOptions::default() };
-    run_pass(disk, &options, &mut sink, &Cancel::on(stop.flag(), None))?;
+    let pass = PassOptions { jobs, ..PassOptions::default() };
+    let cancel = Cancel::on(stop.flag(), None);
+    let strict = JudgeOptions { strict: args.strict };
+    let map = map_chain(chain, families, &pass, strict, &cancel, &mut |bytes| progress.add(bytes))?;
     progress.finish();
-    survey.finish();
-    Ok(judge(disk, &survey, &Facts::default(), JudgeOptions { strict }).runs)
+    Ok(map.map(|map| map.runs.into_iter().map(|run| run.run).collect()))
 }
 
 /// What listing and writing share.
@@ -360,6 +367,12 @@ impl Job<'_> {
                     files.lost_names()
                 ),
             );
+            if let Some(why) = files.mistrust() {
+                ui.warn(format!(
+                    "volume {}: {why}; only files that prove themselves are called whole",
+                    volume.number
+                ));
+            }
             files.each(!self.args.untested, &self.stop.flag(), &mut *sink)?;
         }
         Ok(())
@@ -408,10 +421,10 @@ impl Job<'_> {
             let file = fs::File::options().write(true).create_new(true).open(&path);
             Ok(BufWriter::new(file.with_context(|| format!("cannot make {}", path.display()))?))
         };
-        let mut manifest = Manifest::new(create("MANIFEST.jsonl")?);
-        let mut hashes = create("hashdeep.txt")?;
-        let mut body = create("bodyfile.txt")?;
-        let mut summary_file = create("SUMMARY.txt")?;
+        let [manifest, hashes, body, summary] = LISTS;
+        let mut manifest = Manifest::new(create(manifest)?);
+        let (mut hashes, mut body) = (create(hashes)?, create(body)?);
+        let mut summary_file = create(summary)?;
         hashes.write_all(hashdeep_head().as_bytes())?;
         let mut writer = Writer::new(out);
         let mut unread: Vec<Finding> = Vec::new();

@@ -13,11 +13,11 @@ use anyhow::Context as _;
 use super::{Usage, check_output, known_families, run_info, write_whole};
 use crate::{
     cli::{Format, Global, parse_duration},
-    disk::{Chain, FolderCompanions, VirtualDisk, open_chain},
-    families::{Families, split_suffix},
+    disk::{FolderCompanions, VirtualDisk, open_chain},
+    families::Families,
     finding::Weight,
     interrupt::Interrupt,
-    map::{DiskMap, FileMap, MapOptions, map_source},
+    map::{DiskMap, FileMap, MapOptions, doubt, flat_length, map_source, named_after},
     outcome::Outcome,
     report::{
         self,
@@ -280,12 +280,6 @@ impl Job<'_> {
     }
 
     fn options(&self, disk: &VirtualDisk, number: usize, name: &str) -> MapOptions {
-        let parts = split_suffix(name.as_bytes(), &self.families);
-        let named = parts
-            .suffixes
-            .iter()
-            .flat_map(|suffix| suffix.families.iter().map(|family| family.family.clone()))
-            .collect();
         let kinds = |word| self.args.hash.contains(&word);
         MapOptions {
             pass: PassOptions {
@@ -303,7 +297,7 @@ impl Job<'_> {
             footer: FooterQuestion {
                 whole_sectors: name.to_ascii_lowercase().contains("vmdk"),
                 expected_bytes: if self.args.file { None } else { flat_length(disk, number) },
-                named,
+                named: named_after(name, &self.families),
             },
         }
     }
@@ -374,20 +368,6 @@ impl Place {
     }
 }
 
-/// How long a flat file must be by the word of its descriptor; `None` where it is no flat file.
-fn flat_length(disk: &VirtualDisk, number: usize) -> Option<u64> {
-    use crate::disk::ExtentBody;
-    let ends = disk.links().iter().flat_map(|link| &link.extents).filter_map(|extent| match extent
-        .body
-    {
-        ExtentBody::Flat { file, at } if file.0 as usize == number => at.checked_add(extent.length),
-        _ => None,
-    });
-    // A file that is only itself states no length.
-    let length = ends.max()?;
-    disk.files().get(number).filter(|file| file.source.len_bytes() != length).map(|_| length)
-}
-
 fn hashes(map: &DiskMap, place: &Place) -> Vec<HashRecord> {
     let hex = |bytes: &[u8]| {
         bytes.iter().fold(String::new(), |mut text, byte| {
@@ -436,19 +416,6 @@ fn recorded(path: &Path) -> anyhow::Result<Option<MapRecord>> {
         .into());
     }
     Ok(Some(record))
-}
-
-/// Why what the tables call zero or never written may yet have been written, if so.
-fn doubt(chain: &Chain) -> Option<String> {
-    chain.links.iter().enumerate().find_map(|(number, link)| {
-        let name = link.path.as_path().display();
-        if let Some(what) = chain.disk().unnamed_grains(number) {
-            return Some(format!("{name}: {what}; what seems never written may have been"));
-        }
-        let rebuilt = link.extents.iter().any(|extent| extent.rebuilt);
-        rebuilt
-            .then(|| format!("{name}: its header is lost; what seems never written may have been"))
-    })
 }
 
 fn outcome(map: &DiskMap) -> Outcome {

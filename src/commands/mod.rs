@@ -56,6 +56,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Consolidate(args) => consolidate::run(&args, &cli.global, &ui, &stop),
         Command::Salvage(args) => salvage::run(&args, &cli.global, &ui, &stop),
         Command::Map(args) => map::run(&args, &cli.global, &ui, &stop),
+        Command::Files(args) => files::run(&args, &cli.global, &ui, &stop),
         Command::Report(args) => report::run(&args, &ui),
         Command::Redeploy(args) => redeploy::run(&args, &ui, &stop),
         Command::Completions(args) => manual::completions(args),

@@ -12,6 +12,7 @@ use super::{Refusal, Usage, check_output, known_families, run_info};
 use crate::{
     catalog::Machine,
     cli::{Format, Global},
+    consolidate::ConsolidateError,
     finding::{Finding, Weight},
     interrupt::Interrupt,
     outcome::Outcome,
@@ -26,6 +27,7 @@ use crate::{
         MachinePlan, SalvageOptions,
         config::Opener,
         names::{Unique, safe_name},
+        package::{PackageError, PackageKind, PackageRequest, package},
         plan,
         write::{WriteError, needed_bytes, shares_blocks, write},
     },
@@ -62,6 +64,12 @@ pub struct Args {
     /// Carry over memory images and their state files for forensics
     #[arg(long)]
     pub memory: bool,
+    /// Make an OVF package of each machine, too: streamOptimized disks, an envelope, a manifest
+    #[arg(long, conflicts_with_all = ["ova", "config_only"])]
+    pub ovf: bool,
+    /// The same as one archive
+    #[arg(long, conflicts_with = "config_only")]
+    pub ova: bool,
     /// Tell what would be written, and write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -91,6 +99,7 @@ struct Run<'a> {
     stop: &'a Interrupt,
     progress: &'a Progress,
     options: SalvageOptions,
+    threads: usize,
 }
 
 /// Salvages and writes the record.
@@ -129,6 +138,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
             include_damaged: args.include_damaged,
             memory: args.memory,
         },
+        threads: global.threads(),
     };
     let flag = stop.flag();
     let salvaged = survey(&sources, &options, &families, &flag, &progress, &choose, |survey| {
@@ -328,6 +338,7 @@ impl Run<'_> {
                     machine.findings.push(unreadable(file.name.clone(), what));
                     outcome = outcome.and(Outcome::Partial);
                 }
+                outcome = outcome.and(self.package(plan, &mut machine, go_on));
                 (machine, outcome)
             }
             Err(error) => {
@@ -344,6 +355,55 @@ impl Run<'_> {
                 let mut machine = SalvagedMachine::new(plan, folder, result, &[]);
                 machine.error = Some(error.to_string());
                 (machine, outcome.and(one))
+            }
+        }
+    }
+}
+
+impl Run<'_> {
+    /// The package of a finished folder, where one is asked for.
+    fn package(
+        &self,
+        plan: &MachinePlan,
+        machine: &mut SalvagedMachine,
+        go_on: &mut bool,
+    ) -> Outcome {
+        let kind = match (self.args.ovf, self.args.ova) {
+            (true, _) => PackageKind::Ovf,
+            (_, true) => PackageKind::Ova,
+            (false, false) => return Outcome::Clean,
+        };
+        let stop = self.stop.flag();
+        let request = PackageRequest {
+            kind,
+            overwrite: self.args.overwrite,
+            threads: self.threads,
+            stop: &stop,
+            progress: &|bytes| self.progress.add(bytes),
+        };
+        match package(plan, &self.args.out.join(&plan.folder), &request) {
+            Ok(made) => {
+                machine.package = Some(RecordPath::from(made.path));
+                Outcome::Clean
+            }
+            Err(error) => {
+                let outcome = match &error {
+                    PackageError::Unfit(_) => Outcome::Partial,
+                    PackageError::Exists(_) => Outcome::Refused,
+                    PackageError::Stopped => Outcome::Stopped,
+                    PackageError::Unverified(_) => Outcome::Unverified,
+                    PackageError::Disk { source, .. } => match **source {
+                        ConsolidateError::Refused(_) | ConsolidateError::Record(_) => {
+                            Outcome::Refused
+                        }
+                        ConsolidateError::Unproven(_) => Outcome::Unverified,
+                        ConsolidateError::Write { .. } => Outcome::Io,
+                    },
+                    PackageError::Io { .. } => Outcome::Io,
+                };
+                *go_on = *go_on && outcome != Outcome::Io;
+                machine.error = Some(error.to_string());
+                outcome
             }
         }
     }

@@ -1,8 +1,10 @@
 //! The damage map of one disk: one pass over its bytes, its footer, and the judgement of both.
 
+mod chain;
 mod disk;
 mod facts;
 
+pub use chain::{doubt, flat_length, map_chain, named_after};
 pub use disk::{DiskMap, DiskRun, FileMap};
 pub use facts::facts;
 

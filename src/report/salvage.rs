@@ -110,6 +110,9 @@ pub struct SalvagedMachine {
     pub memory: Vec<MemoryPair>,
     /// Files of the folder.
     pub files: Vec<SalvagedFile>,
+    /// The `.ovf` or `.ova` made of the folder; left out where none was asked for or made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<RecordPath>,
     /// What a person must know.
     pub findings: Vec<Finding>,
 }
@@ -157,6 +160,7 @@ impl SalvagedMachine {
             disks: plan.disks.clone(),
             memory: plan.memory.clone(),
             files: files.collect(),
+            package: None,
             findings: plan.findings.clone(),
         }
     }
@@ -287,6 +291,9 @@ fn machine_lines(machine: &SalvagedMachine, columns: usize) -> Vec<String> {
     }
     let made: u64 = machine.files.iter().filter_map(|file| file.length_bytes).sum();
     push(&format!("{}, {}", counted(machine.files.len() as u64, "file"), bytes(made)));
+    if let Some(package) = &machine.package {
+        push(&format!("package {}", plain_path(package)));
+    }
     lines
 }
 

@@ -3,7 +3,8 @@
 //! bare extents; the small files that checkpoints keep spare; disks carried over as they are.
 //!
 //! [`plan`] decides what a folder will hold, [`write`] makes it: under another name until it is
-//! whole, proven by reading it back, and taken up again where a killed run stopped.
+//! whole, proven by reading it back, and taken up again where a killed run stopped. [`package`] makes
+//! an OVF package or an OVA of a finished folder.
 
 pub mod condition;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod descriptor;
 mod disks;
 mod memory;
 pub mod names;
+pub mod package;
 mod plan;
 mod readme;
 mod snapshots;

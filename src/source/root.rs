@@ -16,6 +16,13 @@ use super::file::{Access, SourceFile};
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelPath(PathBuf);
 
+/// As [`Path::join`], without room to grow: a sweep keeps two paths for each file.
+fn joined(folder: &Path, rest: &Path) -> PathBuf {
+    let mut path = folder.join(rest);
+    path.shrink_to_fit();
+    path
+}
+
 /// Why a name found in evidence does not stay inside the root.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Escape {
@@ -95,7 +102,7 @@ impl RelPath {
     /// `name`, one path part, inside this folder.
     #[must_use]
     pub fn join(&self, name: &OsStr) -> Self {
-        Self(self.0.join(name))
+        Self(joined(&self.0, Path::new(name)))
     }
 
     /// Where `name`, as written in a file of this folder, leads. Backslashes count as separators
@@ -163,7 +170,7 @@ impl EvidenceRoot {
     /// The path of `rel` as a person would open it.
     #[must_use]
     pub fn display(&self, rel: &RelPath) -> PathBuf {
-        self.path.join(rel.as_path())
+        joined(&self.path, rel.as_path())
     }
 
     /// What lies at `rel`, without opening it and without following links.

@@ -182,6 +182,8 @@ pub(super) fn machine_record(
     answer.doubt_for_findings(&findings);
     // Kept for every machine of the datastore: no room to grow.
     findings.shrink_to_fit();
+    answer.reason.shrink_to_fit();
+    answer.next_command.shrink_to_fit();
     let source = machine.config.sources.first().map(|source| shown(index.file(source.file())));
     MachineRecord {
         id,

@@ -182,13 +182,15 @@ pub(crate) fn hashes(root: &Path, at: &Path, truth: &mut BTreeMap<String, [u8; 3
     }
 }
 
-/// Makes a disk with one NTFS volume of `mib` MiB and `small` small files.
-pub(crate) fn ntfs(mib: u64, small: usize) -> Disk {
+/// Makes a disk with one NTFS volume of `mib` MiB with such clusters, and `small` small files.
+pub(crate) fn ntfs(mib: u64, small: usize, cluster: u32) -> Disk {
     let scratch = tempfile::tempdir().unwrap();
     let image = scratch.path().join("volume.img");
     let image = image.to_str().unwrap();
     fs::File::create(image).unwrap().set_len(mib << 20).unwrap();
-    tool("mkntfs", &["-F", "-Q", "-q", "-p", "2048", "-H", "255", "-S", "63", image]);
+    let cluster = cluster.to_string();
+    let make = ["-F", "-Q", "-q", "-c", &cluster, "-p", "2048", "-H", "255", "-S", "63", image];
+    tool("mkntfs", &make);
     let mount = scratch.path().join("mount");
     fs::create_dir(&mount).unwrap();
     let at = mount.to_str().unwrap();

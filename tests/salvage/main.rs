@@ -7,6 +7,7 @@
 )]
 
 mod make;
+mod package;
 
 use std::{
     collections::BTreeMap,

@@ -19,7 +19,7 @@ use super::{
     verdict::{Bitmap, Judged, judge},
 };
 use crate::guest::{
-    Ground, Tally,
+    Ground, Tally, content,
     scan::{Hits, RecordHit},
     volumes::{NtfsGeometry, Volume, VolumeKind, read_record},
 };
@@ -28,6 +28,9 @@ use crate::guest::{
 const MOST_PARTS: usize = 8192;
 /// Files judged together.
 const BATCH: usize = 512;
+/// Files by which the map is tested, and how large they may be.
+const MOST_TRIALS: usize = 2048;
+const LARGEST_TRIAL: u64 = 4 << 20;
 /// Records below this belong to the file system.
 const FIRST_OF_USERS: u64 = 24;
 
@@ -44,6 +47,7 @@ pub struct NtfsFiles<'a> {
     ghosts: Ghosts,
     contested: HashSet<u32>,
     bitmap: Option<Bitmap>,
+    mistrust: Option<String>,
 }
 
 impl<'a> NtfsFiles<'a> {
@@ -62,10 +66,69 @@ impl<'a> NtfsFiles<'a> {
             ghosts,
             contested: HashSet::new(),
             bitmap: None,
+            mistrust: None,
         };
         this.bitmap = this.load_bitmap();
         this.contested = this.claims().contested();
+        this.mistrust = this.test_map();
         Some(this)
+    }
+
+    /// Why the map is not to be believed on this volume, if so: then only what proves itself is
+    /// handed out.
+    #[must_use]
+    pub fn mistrust(&self) -> Option<&str> {
+        self.mistrust.as_deref()
+    }
+
+    /// Tests the map by files that carry checksums over all of their bytes. One in a thousand
+    /// was broken long before; more of them say that the map does not see the damage.
+    fn test_map(&self) -> Option<String> {
+        let is_provable = |hit: &&RecordHit| {
+            hit.is_in_use
+                && hit.base.is_none()
+                && !hit.is_folder
+                && self
+                    .hits
+                    .names_of(hit)
+                    .iter()
+                    .any(|name| content::is_provable(self.hits.text(name)))
+        };
+        let all: Vec<&Entry> = self
+            .placed
+            .entries
+            .iter()
+            .filter(|entry| {
+                self.hits.records.get(entry.hit as usize).as_ref().is_some_and(is_provable)
+            })
+            .collect();
+        let step = all.len().div_ceil(MOST_TRIALS).max(1);
+        let trials: Vec<(&Entry, &RecordHit)> = all
+            .into_iter()
+            .step_by(step)
+            .filter_map(|entry| Some((entry, self.hits.records.get(entry.hit as usize)?)))
+            .collect();
+        let told: Vec<(bool, bool)> = trials
+            .into_par_iter()
+            .flat_map_iter(|(entry, hit)| {
+                let name = self.hits.names_of(hit).iter().find(|name| !name.is_dos_only);
+                let name = name.map(|name| self.hits.text(name).to_vec()).unwrap_or_default();
+                // Sizes are only known once a file is judged: first without its content.
+                let small = self.file(entry, hit, vec![name.clone()], false);
+                let is_small = small.first().is_some_and(|(file, _)| file.size <= LARGEST_TRIAL);
+                if is_small { self.file(entry, hit, vec![name], true) } else { Vec::new() }
+            })
+            .map(|(file, _)| (file.content == Content::Proven, file.is_map_alarm()))
+            .collect();
+        let tested = told.iter().filter(|(proven, alarm)| *proven || *alarm).count();
+        let alarms = told.iter().filter(|(_, alarm)| *alarm).count();
+        let is_blind =
+            (alarms >= 2 && alarms * 50 >= tested) || (alarms >= 3 && alarms * 200 >= tested);
+        is_blind.then(|| {
+            format!(
+                "the map misses damage: {alarms} of {tested} files with checksums contradict it"
+            )
+        })
     }
 
     /// Records found at their places.
@@ -184,7 +247,17 @@ impl<'a> NtfsFiles<'a> {
             doubts: reasons,
             notes: Vec::new(),
         };
-        judge(self.ground, self.bitmap.as_ref(), self.frame(), &records, head, test)
+        let mut judged =
+            judge(self.ground, self.bitmap.as_ref(), self.frame(), &records, head, test);
+        if let Some(why) = &self.mistrust {
+            for (file, _) in &mut judged {
+                if file.verdict == Verdict::Intact && file.size > 0 && !file.is_folder {
+                    file.verdict = Verdict::Undetermined;
+                    file.notes.push(why.clone());
+                }
+            }
+        }
+        judged
     }
 
     /// The first record with all further ones, and what is missing of them.

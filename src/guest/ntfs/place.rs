@@ -1,6 +1,6 @@
 //! Which records belong to a volume: those that lie where its table of files has their number.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
 
 use vmglean_formats::ntfs::{AttributeBody, DataRun, FileRecord, attribute_list, kinds};
 
@@ -47,11 +47,25 @@ pub(super) struct Placed {
     pub(super) pieces: Vec<MftPiece>,
     /// Whether the table's run list is known from end to end.
     pub(super) is_whole: bool,
+    /// Further records by the number of the first, as indices into the scan's records.
+    pub(super) further: HashMap<u32, Vec<u32>>,
     /// What this rests on.
     pub(super) rests_on: String,
 }
 
 impl Placed {
+    /// Every record of the file whose first record is `hit`: that one, then those that say to
+    /// belong to it.
+    pub(super) fn records_of<'a>(
+        &'a self,
+        hits: &'a Hits,
+        hit: &'a RecordHit,
+    ) -> impl Iterator<Item = &'a RecordHit> {
+        let further = self.further.get(&hit.number).map(Vec::as_slice).unwrap_or_default();
+        let further = further.iter().filter_map(|index| hits.records.get(*index as usize));
+        std::iter::once(hit).chain(further.filter(|part| part.is_in_use == hit.is_in_use))
+    }
+
     pub(super) fn find(&self, number: u64) -> Option<&Entry> {
         let number = u32::try_from(number).ok()?;
         let at = self.entries.binary_search_by_key(&number, |entry| entry.number).ok()?;
@@ -93,6 +107,11 @@ pub(super) fn place(
         }
     }
     add_mirror(hits, volume, geometry, &mut placed);
+    for entry in placed.entries.iter().filter(|entry| !entry.is_doubtful) {
+        if let Some(base) = hits.records.get(entry.hit as usize).and_then(|hit| hit.base) {
+            placed.further.entry(base).or_default().push(entry.hit);
+        }
+    }
     placed
 }
 

@@ -31,7 +31,7 @@ impl<'a> Tree<'a> {
 
     /// All paths of a record, the first name's first; 8.3 names only where there is no other.
     pub(super) fn paths(&mut self, hit: &RecordHit) -> Vec<Vec<u8>> {
-        let names = self.hits.names_of(hit);
+        let names = self.names(hit);
         let long: Vec<&NameHit> = names.iter().filter(|name| !name.is_dos_only).collect();
         let all = if long.is_empty() { names.iter().collect() } else { long };
         let mut paths: Vec<Vec<u8>> = Vec::new();
@@ -42,6 +42,12 @@ impl<'a> Tree<'a> {
             }
         }
         paths
+    }
+
+    /// Names of a file, from its first record and from further ones.
+    fn names(&self, hit: &RecordHit) -> Vec<NameHit> {
+        let records = self.placed.records_of(self.hits, hit).take(MOST_NAMES);
+        records.flat_map(|record| self.hits.names_of(record)).copied().take(MOST_NAMES).collect()
     }
 
     /// Path of `name` inside the folder `parent`.
@@ -96,7 +102,7 @@ impl<'a> Tree<'a> {
             if !hit.is_folder || (hit.sequence != folder.sequence && !deleted) {
                 return None;
             }
-            let names = self.hits.names_of(hit);
+            let names = self.names(hit);
             let name = names.iter().find(|name| !name.is_dos_only).or(names.first())?;
             return Some((name.parent, self.hits.text(name).to_vec()));
         }

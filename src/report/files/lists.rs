@@ -1,6 +1,9 @@
 //! Lists that other tools read: the manifest, hashdeep's, Sleuth Kit's body file.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    ops::Range,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -106,14 +109,7 @@ impl ManifestLine {
                 state: "intact".to_owned(),
             });
         }
-        for hole in &written.holes {
-            ranges.push(ManifestRange {
-                offset_bytes: hole.start,
-                length_bytes: hole.end - hole.start,
-                source_offset_bytes: None,
-                state: "left-out".to_owned(),
-            });
-        }
+        let ranges = without(ranges, &written.holes);
         Self {
             output: written.output.clone().into(),
             path: line.path,
@@ -129,6 +125,42 @@ impl ManifestLine {
             modified: line.modified,
         }
     }
+}
+
+/// The ranges with what was left out cut from them, in order and without overlap.
+fn without(ranges: Vec<ManifestRange>, left_out: &[Range<u64>]) -> Vec<ManifestRange> {
+    let mut all: Vec<ManifestRange> = left_out
+        .iter()
+        .map(|hole| ManifestRange {
+            offset_bytes: hole.start,
+            length_bytes: hole.end - hole.start,
+            source_offset_bytes: None,
+            state: "left-out".to_owned(),
+        })
+        .collect();
+    for range in ranges {
+        let end = range.offset_bytes.saturating_add(range.length_bytes);
+        let mut keep = |from: u64, to: u64| {
+            if from < to {
+                let source = range.source_offset_bytes;
+                all.push(ManifestRange {
+                    offset_bytes: from,
+                    length_bytes: to - from,
+                    source_offset_bytes: source.map(|at| at + (from - range.offset_bytes)),
+                    state: range.state.clone(),
+                });
+            }
+        };
+        let mut at = range.offset_bytes;
+        let first = left_out.partition_point(|hole| hole.end <= at);
+        for hole in left_out.iter().skip(first).take_while(|hole| hole.start < end) {
+            keep(at, hole.start.min(end));
+            at = at.max(hole.end);
+        }
+        keep(at, end);
+    }
+    all.sort_by_key(|range| range.offset_bytes);
+    all
 }
 
 /// First lines of a hashdeep list.
@@ -167,4 +199,34 @@ pub fn body_line(file: &GuestFile, md5: Option<&str>) -> String {
         seconds(changed),
         seconds(created)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ManifestRange, without};
+
+    #[test]
+    fn what_was_left_out_is_cut_from_the_ranges_round_it() {
+        let range = |offset_bytes, length_bytes, source_offset_bytes, state: &str| ManifestRange {
+            offset_bytes,
+            length_bytes,
+            source_offset_bytes,
+            state: state.to_owned(),
+        };
+        let ranges = vec![
+            range(0, 100, Some(1000), "intact"),
+            range(100, 50, None, "hole"),
+            range(150, 50, Some(5000), "intact"),
+        ];
+        assert_eq!(
+            without(ranges, &[20..30, 90..160]),
+            [
+                range(0, 20, Some(1000), "intact"),
+                range(20, 10, None, "left-out"),
+                range(30, 60, Some(1030), "intact"),
+                range(90, 70, None, "left-out"),
+                range(160, 40, Some(5010), "intact"),
+            ]
+        );
+    }
 }

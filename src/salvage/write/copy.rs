@@ -48,7 +48,7 @@ pub(super) struct Copied {
     pub(super) ranges: Vec<Range>,
 }
 
-pub(super) fn hex(digest: &[u8]) -> String {
+pub(in crate::salvage) fn hex(digest: &[u8]) -> String {
     use std::fmt::Write as _;
     digest.iter().fold(String::with_capacity(64), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");

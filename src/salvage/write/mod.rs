@@ -13,7 +13,8 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use self::copy::{RangeKind, copy, hex};
+pub(super) use self::copy::hex;
+use self::copy::{RangeKind, copy};
 pub use self::manifest::{FinishedFile, MANIFEST_SCHEMA, ManifestHead, ManifestLine, OriginWord};
 use super::{
     config::Opener,

@@ -47,7 +47,7 @@ pub struct QuickOptions {
 
 impl Default for QuickOptions {
     fn default() -> Self {
-        Self { samples: 688, sample_bytes: 64 * 1024, full: false, escalation_bytes: 1 << 30 }
+        Self { samples: 688, sample_bytes: 32 * 1024, full: false, escalation_bytes: 1 << 30 }
     }
 }
 

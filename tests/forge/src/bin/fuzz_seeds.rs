@@ -2,7 +2,7 @@
 
 use std::{env, fs, io, path::Path};
 
-use vmglean_forge::{vm, vmdk::seeds};
+use vmglean_forge::{guest, vm, vmdk::seeds};
 
 /// Largest seed that is worth its time; libFuzzer cuts longer inputs by itself.
 const LONGEST: u64 = 1 << 20;
@@ -30,7 +30,7 @@ fn main() -> io::Result<()> {
         put(folder, "extent_map", seed.name, &bytes)?;
         put(folder, "detect", seed.name, &bytes[..bytes.len().min(36_864)])?;
     }
-    for (target, name, bytes) in vm::seeds::all() {
+    for (target, name, bytes) in vm::seeds::all().into_iter().chain(guest::seeds::all()) {
         put(folder, target, &name, &bytes)?;
         put(folder, "detect", &format!("{target}-{name}"), &bytes[..bytes.len().min(36_864)])?;
     }

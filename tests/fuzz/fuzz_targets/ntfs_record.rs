@@ -1,0 +1,25 @@
+#![no_main]
+use vmglean_formats::{ByteOffset, ntfs as f};
+
+fn read(bytes: Vec<u8>) {
+    let Ok(record) = f::FileRecord::parse(bytes, ByteOffset(0)) else { return };
+    let record = record.value;
+    for attribute in &record.attributes {
+        let _ = attribute.cluster_bytes();
+        let Some(value) = record.value(attribute) else { continue };
+        let _ = (f::FileName::parse(value), f::index_root_entries(value));
+        let _ = (f::attribute_list(value), f::reparse_kind(value));
+    }
+}
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    read(bytes.to_vec());
+    // Guarded as a file system would, so that more than the guard is reached.
+    let mut guarded = bytes.to_vec();
+    let at = bytes.get(4).map_or(0, |at| usize::from(*at));
+    let number = guarded.get(at..at + 2).map_or([0; 2], |n| [n[0], n[1]]);
+    for sector in guarded.chunks_exact_mut(512) {
+        sector[510..].copy_from_slice(&number);
+    }
+    read(guarded);
+});
