@@ -1,7 +1,5 @@
 //! Answers of real servers that the simulator never gives, as vendors and issue trackers show them.
 
-use std::collections::BTreeMap;
-
 use vmglean::redeploy::vsphere::{Address, Credentials, Server, Trust};
 
 use crate::{
@@ -148,9 +146,8 @@ const FAILED: &str = properties!(
 #[test]
 fn a_task_that_takes_its_time_is_waited_for_and_a_lease_that_fails_leaves_nothing() {
     let bench = bench(&["-esx"]);
-    let mut data = BTreeMap::new();
-    data.insert("f0", bench.flat("f0", SIZE));
-    data.insert("s0", bench.stream("s0", SIZE));
+    bench.flat("f0", SIZE);
+    bench.stream("s0", SIZE);
     bench.plan();
     let before = bench.machines().len();
     for reply in [RUNNING, RUNNING] {

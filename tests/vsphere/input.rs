@@ -71,8 +71,8 @@ fn words_and_files_that_are_wrong_are_one_line_and_the_code_that_fits() {
     fs::create_dir(at("empty")).unwrap();
     let run = |words: &[&str]| vmglean().arg("redeploy").args(words).output().unwrap();
     for words in [
-        &[][..],
-        &["plan"],
+        &["plan"][..],
+        &[],
         &["apply", &wrong, "--limit-rate", "much"],
         &["apply", &wrong, "--stall", "-1"],
         &["status", &wrong, "--json", "--jsonl"],
@@ -90,7 +90,7 @@ fn words_and_files_that_are_wrong_are_one_line_and_the_code_that_fits() {
     one(run(&["apply", &wrong]), 2, "line 1");
     for command in ["status", "undo"] {
         one(run(&[command, &gone]), 74, "gone");
-        one(run(&[command, &wrong]), 74, "no redeploy journal");
+        one(run(&[command, &wrong]), 74, "line 1");
     }
     assert_eq!(fs::read_to_string(&wrong).unwrap(), "hello\n");
     // A plan that is there is not written over, and no server is asked for it.
