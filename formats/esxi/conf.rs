@@ -8,6 +8,7 @@ use crate::{
     defect::{Checked, DefectKind},
     dict::{DefectList, Dictionary},
     field::{FieldNote, Fields},
+    units::ByteOffset,
 };
 
 /// A port group of a standard switch. Up to ESXi 6.7; later versions keep it in the config store.
@@ -19,6 +20,11 @@ pub struct PortGroup {
     pub switch: String,
     /// `vlanId`.
     pub vlan_id: Option<u64>,
+    /// Where the line of its name begins.
+    #[serde(rename = "offset_bytes")]
+    pub at: ByteOffset,
+    /// Number of that line, from 1.
+    pub line: u32,
 }
 
 /// An NFS datastore.
@@ -53,6 +59,8 @@ pub struct EsxConf {
     pub nas: Vec<NasMount>,
     /// `/net/vswitch/…/portgroup/…`.
     pub port_groups: Vec<PortGroup>,
+    /// `/net/vmkernelnic/…/portgroup`: names of the port groups that the host itself is on.
+    pub host_port_groups: Vec<String>,
 }
 
 impl EsxConf {
@@ -77,6 +85,7 @@ impl EsxConf {
             inception: text("/system/inception"),
             nas: nas(&dictionary),
             port_groups: port_groups(&dictionary),
+            host_port_groups: host_port_groups(&dictionary),
             dictionary,
         };
         Checked { value, defects: defects.finish() }
@@ -116,7 +125,15 @@ fn port_groups(dictionary: &Dictionary) -> Vec<PortGroup> {
             name: entry.value.clone(),
             switch: switch.to_owned(),
             vlan_id: dictionary.number(&format!("{base}/vlanId")),
+            at: entry.at,
+            line: entry.line,
         })
     });
     named.collect()
+}
+
+fn host_port_groups(dictionary: &Dictionary) -> Vec<String> {
+    let cards = dictionary.with_prefix("/net/vmkernelnic/");
+    let named = cards.filter(|(key, _)| key.ends_with("/portgroup"));
+    named.map(|(_, entry)| entry.value.clone()).collect()
 }

@@ -29,6 +29,11 @@ impl DefectSink {
         Self { asked, kept: Vec::new(), total: 0 }
     }
 
+    /// Whether these bytes of the virtual extent were asked about.
+    pub(crate) fn concerns(&self, range: &Range<u64>) -> bool {
+        range.start < self.asked.end && range.end > self.asked.start
+    }
+
     /// A defect that concerns the whole extent.
     pub(crate) fn add(&mut self, defect: Defect) {
         self.add_for(0..u64::MAX, defect);
@@ -36,7 +41,7 @@ impl DefectSink {
 
     /// A defect that concerns these bytes of the virtual extent.
     pub(crate) fn add_for(&mut self, concerned: Range<u64>, defect: Defect) {
-        if concerned.start >= self.asked.end || concerned.end <= self.asked.start {
+        if !self.concerns(&concerned) {
             return;
         }
         self.total = self.total.saturating_add(1);

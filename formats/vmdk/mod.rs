@@ -22,6 +22,7 @@ mod single;
 pub mod sparse;
 pub mod stream;
 mod walk;
+mod witnesses;
 
 pub use cowd::{CowdExtent, CowdHeader};
 pub use ctk::ChangeTracking;

@@ -12,6 +12,7 @@ use super::{
     sesparse::{CONST_HEADER, ConstHeader, SeEntry, VOLATILE_HEADER, VolatileHeader, unpack},
     single::{self, Entry, Table, torn_groups},
     walk::{self, Shape, TableEntries, Tables},
+    witnesses,
 };
 use crate::{
     defect::{Checked, Defect, DefectKind, FormatError},
@@ -302,7 +303,7 @@ impl SeSparseExtent {
     }
 
     /// Physical grains there can be.
-    fn grain_count(&self) -> u64 {
+    pub(super) fn grain_count(&self) -> u64 {
         let grain = self.header.grain_size.0.max(1);
         self.header.grains.size.0.max(self.header.capacity.0).div_ceil(grain)
     }
@@ -561,42 +562,6 @@ impl ExtentMap for SeSparseExtent {
     }
 
     fn held_grains(&self, file: &dyn ReadAt) -> Option<u64> {
-        let volatile = self.volatile_header().filter(|header| !header.replay_journal)?;
-        if self.header.inferred {
-            return None;
-        }
-        let mut used = 0u64;
-        for_area(file, self.header.bitmap, u64::MAX, |bytes| {
-            let ones = bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
-            used = used.saturating_add(ones);
-        })?;
-        // What the guest unmapped keeps its grain until another one needs it.
-        let mut unmapped = 0u64;
-        let table_bytes = self.header.table_size.0.saturating_mul(SECTOR_BYTES);
-        let tables = volatile.free_gt_number.saturating_mul(table_bytes);
-        for_area(file, self.header.tables, tables, |bytes| {
-            let found = u64s(bytes).filter(|value| value >> 60 == 1).count();
-            unmapped = unmapped.saturating_add(u64::try_from(found).unwrap_or(u64::MAX));
-        })?;
-        Some(used.saturating_sub(unmapped))
+        witnesses::held_grains(self, file)
     }
-}
-
-/// Reads the first `length` bytes of an area in pieces; `None` where one does not come.
-fn for_area(file: &dyn ReadAt, area: Area, length: u64, mut each: impl FnMut(&[u8])) -> Option<()> {
-    const AT_ONCE: u64 = 1 << 18;
-    let length = area.size.0.checked_mul(SECTOR_BYTES)?.min(length);
-    let start = area.offset.to_offset()?;
-    if start.checked_add(length)?.0 > file.len_bytes() {
-        return None;
-    }
-    let mut done = 0u64;
-    while done < length {
-        let take = usize::try_from(AT_ONCE.min(length.saturating_sub(done))).ok()?;
-        let mut bytes = vec![0; take];
-        file.read_exact_at(&mut bytes, start.checked_add(done)?).ok()?;
-        each(&bytes);
-        done = done.saturating_add(AT_ONCE);
-    }
-    Some(())
 }

@@ -452,6 +452,8 @@ impl SparseExtent {
                         silent.push(nth);
                         GrainEntry::Lost
                     }
+                    // Nobody asked: the walk leaves it out, so its marker need not be read.
+                    Judged::Grain(_) if !sink.concerns(&range) => GrainEntry::Absent,
                     Judged::Grain(sector) => {
                         let lba = range.start / SECTOR_BYTES;
                         match stream::grain_at(file, &self.header, sector, lba) {
@@ -576,11 +578,23 @@ impl ExtentMap for SparseExtent {
             return self.can_walk().then(|| self.markers(file).grains());
         }
         let overhead = self.layout.map_or(header.overhead, |layout| layout.overhead);
-        let before = |gd: Option<Sectors>| gd.is_none_or(|gd| gd < overhead);
-        if header.inferred || overhead.0 == 0 || !before(header.gd) || !before(header.redundant_gd)
-        {
-            // Tables among the grains: nothing tells one from the other.
+        if header.inferred {
             return None;
+        }
+        let before = |gd: Option<Sectors>| gd.is_none_or(|gd| gd < overhead);
+        if overhead.0 == 0 || !before(header.gd) || !before(header.redundant_gd) {
+            // Tables among the grains: nothing tells one from the other. What is more than all
+            // tables there can be is grains.
+            let shape = self.shape_of();
+            let table = shape.entries_per_table.saturating_mul(4).saturating_add(SECTOR_BYTES);
+            let copy = shape.tables().saturating_add(1).saturating_mul(table);
+            let meta = overhead
+                .to_bytes()?
+                .0
+                .saturating_add(header.descriptor_size.to_bytes()?.0)
+                .saturating_add(copy.saturating_mul(2));
+            let room = file.len_bytes().saturating_sub(meta.saturating_add(SECTOR_BYTES));
+            return room.checked_div(header.grain_bytes());
         }
         let room = file.len_bytes().checked_sub(overhead.to_bytes()?.0)?;
         room.checked_div(header.grain_bytes())

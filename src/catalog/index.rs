@@ -150,7 +150,8 @@ impl<'a> Index<'a> {
     }
 
     /// Files of one folder, sorted by name.
-    pub(super) fn in_folder(&self, root: usize, folder: &RelPath) -> &[FileId] {
+    #[must_use]
+    pub fn in_folder(&self, root: usize, folder: &RelPath) -> &[FileId] {
         let wanted = (root, folder.as_bytes());
         let place = |found: &Folder| {
             let first = self.file(*self.ids.get(found.from)?);

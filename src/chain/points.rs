@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
+use rayon::prelude::*;
+
 use super::judge::changed_us;
 use crate::{
     consolidate::{Snapshot, SnapshotTree},
@@ -156,7 +158,7 @@ pub(super) fn rank(
     tree: Option<&SnapshotTree>,
     links: &[LinkRecord],
     attack: &Attack,
-    stop: &dyn Fn() -> bool,
+    stop: &(dyn Fn() -> bool + Sync),
 ) -> Vec<PointRecord> {
     let snapshots = tree.map(|tree| tree.snapshots.as_slice()).unwrap_or_default();
     let named: HashMap<usize, &Snapshot> =
@@ -168,9 +170,13 @@ pub(super) fn rank(
     chosen.dedup();
     chosen.truncate(2 * MAX_POINTS);
     let mut points: Vec<(PointRecord, i64)> = Vec::new();
-    for link in chosen {
-        let Some(disk) = chain.disk().at_link(link) else { continue };
-        let Some(sums) = sums(&disk, stop) else { break };
+    let counted: Vec<Option<Sums>> = chosen
+        .par_iter()
+        .map(|link| chain.disk().at_link(*link).and_then(|disk| sums(&disk, stop)))
+        .collect();
+    for (link, sums) in chosen.into_iter().zip(counted) {
+        // Stopped, or no such link.
+        let Some(sums) = sums else { continue };
         let snapshot = if link == 0 { None } else { named.get(&link).copied() };
         let Some(record) = links.get(link) else { continue };
         let time = snapshot

@@ -160,13 +160,14 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
     if stop.asked() {
         return Ok(Outcome::Stopped);
     }
-    for (link, what) in damage.unnamed() {
+    let unnamed = damage.unnamed().iter().map(|told| ("consolidate.unnamed-grains", told));
+    let mended = damage.mended().iter().map(|told| ("consolidate.tables-mended", told));
+    for (code, (link, what)) in unnamed.chain(mended) {
         let path = chain
             .links
             .get(*link)
             .map_or_else(String::new, |link| link.path.as_path().display().to_string());
-        let code = "consolidate.unnamed-grains".to_owned();
-        let (weight, what) = (Weight::Damage, what.clone());
+        let (code, weight, what) = (code.to_owned(), Weight::Damage, what.clone());
         record.findings.push(Finding { code, weight, path, offset_bytes: None, what, next: None });
     }
     if args.null {
@@ -201,6 +202,12 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         let made = made.map_err(worded)?;
         if let Some(from) = made.resumed_from {
             ui.message(format!("went on from byte {from} of the disk, where a run had stopped"));
+        }
+        if !args.no_file_list && !made.stopped && !made.paths.hashes.exists() {
+            ui.message(
+                "no file list was written: nearly all of the disk is holes, and hashing them takes \
+                 hours; the manifest has a hash of every range that holds data",
+            );
         }
         record.set_made(&made, args.kind.into());
         if made.stopped {

@@ -269,7 +269,7 @@ impl Job<'_> {
             (true, Some(only)) => DiskMap::of_file(&only.name, only.mapped),
             (_, last) => {
                 files.extend(last);
-                DiskMap::over(&disk, files, doubt.as_deref())
+                DiskMap::over(&disk, files, doubt.as_ref())
             }
         };
         map.findings.splice(0..0, findings);
@@ -421,7 +421,8 @@ fn recorded(path: &Path) -> anyhow::Result<Option<MapRecord>> {
 fn outcome(map: &DiskMap) -> Outcome {
     let mut outcome = Outcome::Clean;
     let hurt = map.bytes_in(State::Encrypted) + map.bytes_in(State::Damaged);
-    if hurt > 0 || map.findings.iter().any(|f| f.weight == Weight::Damage) {
+    let is_longer = map.original_bytes < map.size_bytes;
+    if hurt > 0 || is_longer || map.findings.iter().any(|f| f.weight == Weight::Damage) {
         outcome = Outcome::Damage;
     }
     if map.bytes_in(State::Unreadable) > 0

@@ -25,7 +25,7 @@ use crate::{
     },
     salvage::{
         MachinePlan, SalvageOptions,
-        config::Opener,
+        config::{Hosts, Opener},
         names::{Unique, safe_name},
         package::{PackageError, PackageKind, PackageRequest, package},
         plan,
@@ -228,6 +228,11 @@ impl Run<'_> {
             }
         }
         self.progress.set_what("planning");
+        let hosts = Hosts::gather(&opener);
+        record.findings.extend(hosts.findings.iter().cloned());
+        if self.args.machine.is_empty() && recorded.is_none() {
+            record.findings.extend(hosts.without_files(&opener));
+        }
         let mut plans = Vec::new();
         for (position, surveyed) in survey.chosen {
             if self.stop.asked() {
@@ -235,7 +240,7 @@ impl Run<'_> {
             }
             let folder = folders.get(position).cloned().unwrap_or_default();
             let (machine, condition) = (surveyed.machine, surveyed.condition);
-            plans.push(plan(&opener, machine, condition, folder, self.options));
+            plans.push(plan(&opener, &hosts, machine, condition, folder, self.options));
         }
         if survey.stopped || self.stop.asked() {
             // Half a judgement is none: nothing was written on its word.
@@ -252,6 +257,9 @@ impl Run<'_> {
         }
         if record.findings.iter().any(|f| f.weight == Weight::Unreadable) {
             outcome = outcome.and(Outcome::Partial);
+        }
+        if record.findings.iter().any(|f| f.weight == Weight::Damage) {
+            outcome = outcome.and(Outcome::Damage);
         }
         Ok((record, survey.read_bytes, outcome))
     }

@@ -16,6 +16,8 @@ pub struct Damage {
     /// Links with grains that no table names, and in which words: what they leave open is not
     /// known to be their parent's.
     unnamed: Vec<(usize, String)>,
+    /// Links whose tables were had from another copy, and in which words.
+    mended: Vec<(usize, String)>,
 }
 
 impl Damage {
@@ -38,6 +40,9 @@ impl Damage {
             maps: HashMap::new(),
             doubted_parent: doubted.map(|(number, _)| number),
             unnamed: unnamed.collect(),
+            mended: links()
+                .filter_map(|(number, _)| Some((number, chain.disk().mended_tables(number)?)))
+                .collect(),
         }
     }
 
@@ -45,6 +50,12 @@ impl Damage {
     #[must_use]
     pub fn unnamed(&self) -> &[(usize, String)] {
         &self.unnamed
+    }
+
+    /// Links whose tables are broken and were had from another copy, and in which words.
+    #[must_use]
+    pub fn mended(&self) -> &[(usize, String)] {
+        &self.mended
     }
 
     /// Why a run may not be what it seems, however its bytes read.

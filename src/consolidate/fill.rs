@@ -5,6 +5,7 @@ use vmglean_formats::{ByteOffset, MediumError, ReadAt};
 
 use super::{
     manifest::{RangeLine, Sums, state_word},
+    out::Buffer,
     plan::{Piece, Unit},
 };
 use crate::{
@@ -25,7 +26,7 @@ pub(super) struct Filled {
     pub(super) start: u64,
     pub(super) end: u64,
     /// Empty for a stretch of holes.
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Buffer,
     pub(super) lines: Vec<RangeLine>,
     pub(super) sums: Sums,
     /// Bytes read from sources.
@@ -65,9 +66,9 @@ impl<'a> Filler<'a> {
     }
 
     /// Reads a unit. `bytes` is a buffer to be used again.
-    pub(super) fn fill(&mut self, unit: &Unit, mut bytes: Vec<u8>) -> Filled {
+    pub(super) fn fill(&mut self, unit: &Unit, mut bytes: Buffer) -> Filled {
         let length = if unit.is_empty { 0 } else { unit.end - unit.start };
-        bytes.resize(usize::try_from(length).unwrap_or(0), 0);
+        bytes.resize(usize::try_from(length).unwrap_or(0));
         let mut filled = Filled {
             index: unit.index,
             start: unit.start,

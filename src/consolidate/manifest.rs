@@ -127,12 +127,6 @@ impl Sums {
     pub fn filled_bytes(&self) -> u64 {
         self.encrypted_bytes + self.unreadable_bytes + self.damaged_bytes
     }
-
-    /// Bytes copied from a source.
-    #[must_use]
-    pub fn copied_bytes(&self) -> u64 {
-        self.intact_bytes + self.undetermined_bytes
-    }
 }
 
 /// The contract's word for a state.

@@ -11,6 +11,7 @@ mod fill;
 mod image;
 mod manifest;
 mod objections;
+mod out;
 mod patch;
 mod place;
 mod plan;
@@ -21,9 +22,7 @@ mod verify;
 mod work;
 
 use std::{
-    fs::{File, OpenOptions},
     io,
-    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
@@ -32,6 +31,7 @@ use sha2::{Digest as _, Sha256};
 use self::{
     image::Identity,
     manifest::OutputLine,
+    out::Out,
     place::{Layout, Placer, Position},
     plan::Planner,
     record::{JobLine, Record},
@@ -40,6 +40,7 @@ use self::{
 use crate::{
     disk::{Chain, VirtualDisk},
     source::{EvidenceRoot, RelPath},
+    triage::judge::State,
 };
 
 pub use damage::Damage;
@@ -216,7 +217,7 @@ pub fn consolidate(
         return Err(refused.into());
     }
     let paths = Paths::of(&request.output, request.format, request.manifest.as_deref());
-    let plan = survey(&disk, damage, request);
+    let (plan, copied) = survey(&disk, damage, request);
     let sectors = size.div_ceil(512);
     let identity = Identity::of(&chain.links, at, sectors, plan.filled_bytes() > 0);
     let (layout, front, start) = layout(request.format, sectors, &identity, &paths)?;
@@ -224,7 +225,7 @@ pub fn consolidate(
     let known = paths.record.symlink_metadata().is_ok();
     if !known {
         target::check_free(&paths, request.overwrite)?;
-        target::check_room(&paths, need(request.format, &plan, &front))?;
+        target::check_room(&paths, need(request.format, copied, &front))?;
     }
     let mut record = Record::open(&paths.record, &job, start.clone(), request.overwrite)?;
     let resumed_from = record.resumed_from();
@@ -232,7 +233,7 @@ pub fn consolidate(
         if known {
             target::check_free(&paths, request.overwrite)?;
             let there = target::allocated(&paths.part);
-            target::check_room(&paths, need(request.format, &plan, &front).saturating_sub(there))?;
+            target::check_room(&paths, need(request.format, copied, &front).saturating_sub(there))?;
         }
         let end = write(&disk, damage, request, &paths, &mut record, (layout, front, sectors))?;
         if end == End::Stopped {
@@ -296,28 +297,31 @@ fn result(
     Consolidated { paths, size_bytes, sums, ranges, proven, resumed_from, stopped }
 }
 
-/// What the tables say of the whole disk, before a byte of content is read.
-fn survey(disk: &VirtualDisk, damage: &Damage, request: &Request<'_>) -> Sums {
-    let mut sums = Sums::default();
+/// What the tables say of the whole disk, before a byte of content is read, and how many bytes
+/// of the sources are copied.
+fn survey(disk: &VirtualDisk, damage: &Damage, request: &Request<'_>) -> (Sums, u64) {
+    let (mut sums, mut copied) = (Sums::default(), 0);
     for unit in Planner::new(disk, damage, request.fill == 0, 0) {
         for piece in &unit.pieces {
             sums.add(piece.state, piece.run.length);
+            if piece.is_copied() && piece.state != State::Zero {
+                copied += piece.run.length;
+            }
         }
         if (request.stop)() {
             break;
         }
     }
-    sums
+    (sums, copied)
 }
 
 /// Bytes that the output takes at least.
-fn need(format: Format, plan: &Sums, front: &[(u64, Vec<u8>)]) -> u64 {
+fn need(format: Format, copied: u64, front: &[(u64, Vec<u8>)]) -> u64 {
     let front: u64 = front.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-    let data = plan.copied_bytes();
     match format {
-        Format::Raw | Format::Flat | Format::Sparse => front + data,
+        Format::Raw | Format::Flat | Format::Sparse => front + copied,
         // How far it deflates is not known before it is done; ciphertext does not at all.
-        Format::Stream => front + data / 16,
+        Format::Stream => front + copied / 16,
     }
 }
 
@@ -401,12 +405,7 @@ fn write(
     (layout, front, sectors): (Layout, Front, u64),
 ) -> Result<End, ConsolidateError> {
     let from = record.next_bytes();
-    let out = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(from == 0)
-        .open(&paths.part);
+    let out = Out::open(&paths.part, from == 0);
     let wrong = |next_bytes: u64| {
         let path = paths.part.clone();
         move |source| ConsolidateError::Write { path, next_bytes, source }
@@ -455,7 +454,7 @@ fn length(format: Format, sectors: u64, capacity: u64) -> Option<u64> {
 }
 
 fn prepare(
-    out: &File,
+    out: &Out,
     layout: &Layout,
     front: &Front,
     length: Option<u64>,
@@ -476,7 +475,7 @@ fn prepare(
 }
 
 /// Writes what comes last.
-fn close(out: &File, layout: &Layout, sectors: u64, record: &mut Record) -> io::Result<()> {
+fn close(out: &Out, layout: &Layout, sectors: u64, record: &mut Record) -> io::Result<()> {
     let position = record.position();
     match layout {
         Layout::Raw => {}
@@ -511,8 +510,7 @@ fn prove(
         progress: request.progress,
     };
     let (proven, hash) = std::thread::scope(|scope| {
-        let hash = request
-            .file_hashes
+        let hash = (request.file_hashes && !verify::is_hollow(&paths.part))
             .then(|| scope.spawn(|| verify::hash_file(&paths.part, request.stop)));
         let proven = verify::prove(&disk, record, &with);
         (proven, hash.map(std::thread::ScopedJoinHandle::join))

@@ -2,7 +2,8 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter, Read, Write},
+    io::{self, BufWriter, Write},
+    os::unix::fs::{FileExt as _, MetadataExt as _},
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -16,14 +17,22 @@ use vmglean_formats::{ByteOffset, ReadAt, vmdk::open_extent};
 use super::{
     fill::{Filler, hex, is_zero},
     manifest::{ManifestLine, OutputLine, RangeLine},
+    out::Buffer,
     plan::{Piece, UNIT, Unit},
     record::{Record, RecordError},
 };
 use crate::{
-    disk::{Bottom, DiskFile, DiskLink, ExtentBody, FileId, LinkExtent, RunState, VirtualDisk},
+    disk::{
+        Bottom, DiskFile, DiskLink, ExtentBody, FileId, LinkExtent, ResolvedRun, RunState,
+        VirtualDisk,
+    },
     source::{Access, EvidenceRoot, RelPath, Source},
     triage::judge::State,
 };
+
+/// How far ahead the output's own tables are asked: they are judged in windows of that size.
+const AHEAD_BYTES: u64 = 2 << 30;
+const AHEAD_RUNS: usize = 16 << 10;
 
 /// Why an output is not proven.
 #[derive(Debug, thiserror::Error)]
@@ -125,13 +134,12 @@ pub(super) fn prove(
             let receiver = receiver.clone();
             let (failed, over) = (&failed, &over);
             scope.spawn(move || {
-                let mut filler = Filler::new(disk, 0, false);
-                let mut buffer = Vec::new();
+                let mut checker = Checker::new(disk);
                 for group in receiver {
                     if over.load(Ordering::Relaxed) {
                         continue;
                     }
-                    if let Err(error) = check(disk, &group, &mut filler, &mut buffer, with) {
+                    if let Err(error) = check(&mut checker, &group, with) {
                         over.store(true, Ordering::Relaxed);
                         let mut held = failed.lock().unwrap_or_else(PoisonError::into_inner);
                         held.get_or_insert(error);
@@ -188,16 +196,14 @@ fn write_line(out: &mut dyn Write, line: &ManifestLine) -> io::Result<()> {
 }
 
 fn check(
-    disk: &VirtualDisk,
+    checker: &mut Checker<'_>,
     group: &[RangeLine],
-    filler: &mut Filler<'_>,
-    buffer: &mut Vec<u8>,
     with: &Companion<'_>,
 ) -> Result<(), VerifyError> {
     let mut at = 0;
     while let Some(first) = group.get(at) {
         if first.sha256.is_none() {
-            check_zeros(disk, first, buffer)?;
+            check_zeros(checker.disk, first, &mut checker.buffer)?;
             at += 1;
             continue;
         }
@@ -213,7 +219,7 @@ fn check(
             stop = next.offset_bytes + next.length_bytes;
             end += 1;
         }
-        let bytes = read(disk, start, stop, filler, std::mem::take(buffer))?;
+        let bytes = checker.read(start, stop)?;
         for line in group.get(at..end).unwrap_or_default() {
             let from = usize::try_from(line.offset_bytes - start).unwrap_or(usize::MAX);
             let length = usize::try_from(line.length_bytes).unwrap_or(usize::MAX);
@@ -223,7 +229,7 @@ fn check(
             }
         }
         (with.progress)(stop - start);
-        *buffer = bytes;
+        checker.buffer = bytes;
         at = end;
     }
     Ok(())
@@ -237,46 +243,70 @@ fn differs(line: &RangeLine, why: &str) -> VerifyError {
     }
 }
 
-fn read(
-    disk: &VirtualDisk,
-    start: u64,
-    end: u64,
-    filler: &mut Filler<'_>,
-    buffer: Vec<u8>,
-) -> Result<Vec<u8>, VerifyError> {
-    let mut pieces = Vec::new();
-    let mut at = start;
-    while at < end {
-        let resolved = disk.resolve(at, end - at, 65_536);
-        let reached = resolved.end(at);
-        if reached <= at {
-            break;
-        }
-        at = reached;
-        pieces.extend(resolved.runs.into_iter().map(|run| {
-            let state = match run.state {
-                RunState::Data | RunState::Compressed => State::Undetermined,
-                RunState::Zero | RunState::Absent => State::Zero,
-                RunState::Lost | RunState::Unreadable => State::Damaged,
+/// What a thread checks with.
+struct Checker<'a> {
+    disk: &'a VirtualDisk,
+    filler: Filler<'a>,
+    buffer: Buffer,
+    /// Runs from the last place on that was asked about: what is asked next lies behind it.
+    runs: Vec<ResolvedRun>,
+}
+
+impl<'a> Checker<'a> {
+    fn new(disk: &'a VirtualDisk) -> Self {
+        let filler = Filler::new(disk, 0, false);
+        Self { disk, filler, buffer: Buffer::default(), runs: Vec::new() }
+    }
+
+    /// What `start..end` is made of; ends early where the disk does.
+    fn pieces(&mut self, start: u64, end: u64) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        let mut at = start;
+        while at < end {
+            let reaches = |runs: &[ResolvedRun]| {
+                runs.first().is_some_and(|run| run.offset <= at)
+                    && runs.last().is_some_and(|run| run.end() > at)
             };
-            Piece { run, state, doubt: None }
-        }));
+            if !reaches(&self.runs) {
+                self.runs = self.disk.resolve(at, AHEAD_BYTES, AHEAD_RUNS).runs;
+                if !reaches(&self.runs) {
+                    break;
+                }
+            }
+            let first = self.runs.partition_point(|run| run.end() <= at);
+            for run in self.runs.iter().skip(first).take_while(|run| run.offset < end) {
+                let run = run.clip(at, end);
+                at = run.end();
+                let state = match run.state {
+                    RunState::Data | RunState::Compressed => State::Undetermined,
+                    RunState::Zero | RunState::Absent => State::Zero,
+                    RunState::Lost | RunState::Unreadable => State::Damaged,
+                };
+                pieces.push(Piece { run, state, doubt: None });
+            }
+        }
+        pieces
     }
-    let unit = Unit { index: 0, start, end, pieces, is_empty: false };
-    let filled = filler.fill(&unit, buffer);
-    let gone = filled.sums.filled_bytes();
-    if at < end || gone > 0 {
-        let why = format!("{gone} bytes cannot be read back");
-        return Err(VerifyError::Differs { offset: start, length: end - start, why });
+
+    fn read(&mut self, start: u64, end: u64) -> Result<Buffer, VerifyError> {
+        let pieces = self.pieces(start, end);
+        let at = pieces.last().map_or(start, |piece| piece.run.end());
+        let unit = Unit { index: 0, start, end, pieces, is_empty: false };
+        let filled = self.filler.fill(&unit, std::mem::take(&mut self.buffer));
+        let gone = filled.sums.filled_bytes();
+        if at < end || gone > 0 {
+            let why = format!("{gone} bytes cannot be read back");
+            return Err(VerifyError::Differs { offset: start, length: end - start, why });
+        }
+        Ok(filled.bytes)
     }
-    Ok(filled.bytes)
 }
 
 /// A range of zeros: a hole, or zeros that are read.
 fn check_zeros(
     disk: &VirtualDisk,
     line: &RangeLine,
-    buffer: &mut Vec<u8>,
+    buffer: &mut Buffer,
 ) -> Result<(), VerifyError> {
     let end = line.offset_bytes.saturating_add(line.length_bytes);
     let mut at = line.offset_bytes;
@@ -288,7 +318,7 @@ fn check_zeros(
         let Some(data) = next.filter(|data| data.start < end) else { return Ok(()) };
         at = data.start.max(at);
         let stop = data.end.min(end).min(at + (1 << 20));
-        buffer.resize(usize::try_from(stop - at).unwrap_or(0), 0);
+        buffer.resize(usize::try_from(stop - at).unwrap_or(0));
         disk.read_exact_at(buffer, ByteOffset(at))
             .map_err(|error| VerifyError::Open(error.to_string()))?;
         if !is_zero(buffer) {
@@ -346,20 +376,65 @@ impl<W: Write> RescueMap<W> {
     }
 }
 
-/// SHA-256 of a whole file.
+/// Whether a file is holes for hours of hashing, and next to nothing else: more than a TiB of
+/// them, and 256 bytes for each that is stored. A header that lies makes such a disk of a MiB.
+pub(super) fn is_hollow(path: &Path) -> bool {
+    const MANY: u64 = 1 << 40;
+    path.symlink_metadata().is_ok_and(|meta| {
+        let stored = meta.blocks().saturating_mul(512);
+        meta.len().saturating_sub(stored) > MANY.max(stored.saturating_mul(256))
+    })
+}
+
+/// SHA-256 of a whole file. Holes are not read, but hashed as the zeros they are.
 pub(super) fn hash_file(path: &Path, stop: &dyn Fn() -> bool) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    const STEP: usize = 1 << 20;
+    let file = File::open(path)?;
+    // Advice only: without it the same bytes come slower.
+    let _advised = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Sequential);
+    let length = file.metadata()?.len();
     let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        if stop() {
-            return Err(io::ErrorKind::Interrupted.into());
+    let mut buffer = vec![0; STEP];
+    let mut at = 0;
+    while at < length {
+        let data = next_data(&file, at, length);
+        buffer.fill(0);
+        while at < data {
+            if stop() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let step = (data - at).min(STEP as u64);
+            hash.update(buffer.get(..usize::try_from(step).unwrap_or(STEP)).unwrap_or_default());
+            at += step;
         }
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hex(&hash.finalize())),
-            Ok(n) => hash.update(buffer.get(..n).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        let end = next_hole(&file, at, length);
+        while at < end {
+            if stop() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let step = usize::try_from((end - at).min(STEP as u64)).unwrap_or(STEP);
+            let part = buffer.get_mut(..step).unwrap_or_default();
+            file.read_exact_at(part, at)?;
+            hash.update(&*part);
+            at += step as u64;
         }
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+/// Where the first data at or behind `at` begins; `at` where the file system cannot tell.
+fn next_data(file: &File, at: u64, length: u64) -> u64 {
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)) {
+        Ok(data) => data.clamp(at, length),
+        Err(rustix::io::Errno::NXIO) => length,
+        Err(_) => at,
+    }
+}
+
+/// Where the data at `at` end.
+fn next_hole(file: &File, at: u64, length: u64) -> u64 {
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(at)) {
+        Ok(hole) if hole > at => hole.min(length),
+        _ => length,
     }
 }

@@ -2,15 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     io,
-    os::unix::fs::FileExt,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
     fill::Filler,
     manifest::{RangeLine, Sums},
+    out::{Buffer, Out},
     place::{Bytes, Layout, Packer, Placer, TooLarge},
     plan::{Planner, Unit},
     record::{Record, RecordError},
@@ -97,7 +96,7 @@ pub(super) fn write(
     planner: Planner<'_>,
     placer: Placer,
     layout: &Layout,
-    out: &File,
+    out: &Out,
     record: &mut Record,
 ) -> Result<End, WorkError> {
     let planner = Mutex::new(planner);
@@ -112,7 +111,7 @@ pub(super) fn write(
                 let _alarm = Alarm { turn, changed };
                 let mut filler = Filler::new(work.disk, work.fill, true);
                 let mut packer = Packer::new(layout, work.level);
-                let mut buffer = Vec::new();
+                let mut buffer = Buffer::default();
                 while let Some(unit) = next(work, planner, turn) {
                     let used = std::mem::take(&mut buffer);
                     match one(&unit, used, &mut filler, &mut packer, (turn, changed), out) {
@@ -159,15 +158,15 @@ fn next(work: &Work<'_>, planner: &Mutex<Planner<'_>>, turn: &Mutex<Turn>) -> Op
     lock(planner).next()
 }
 
-type Outcome = Result<Option<(Placed, Vec<u8>)>, WorkError>;
+type Outcome = Result<Option<(Placed, Buffer)>, WorkError>;
 
 fn one(
     unit: &Unit,
-    buffer: Vec<u8>,
+    buffer: Buffer,
     filler: &mut Filler<'_>,
     packer: &mut Packer,
     (turn, changed): (&Mutex<Turn>, &Condvar),
-    out: &File,
+    out: &Out,
 ) -> Outcome {
     let filled = filler.fill(unit, buffer);
     let mut ready = packer.pack(filled);
@@ -217,7 +216,7 @@ fn one(
 fn commit(
     work: &Work<'_>,
     receiver: &crossbeam_channel::Receiver<Placed>,
-    out: &File,
+    out: &Out,
     record: &mut Record,
 ) -> Result<(), WorkError> {
     let mut waiting: BTreeMap<u64, Placed> = BTreeMap::new();

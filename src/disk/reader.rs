@@ -19,8 +19,11 @@ use crate::source::Source;
 
 /// Most runs kept of one window: about 1 MiB.
 const WINDOW_RUNS: usize = 16 << 10;
-/// First window of a walk; grows while the disk is read in order and its runs stay few.
+/// First window of reads; grows while the disk is read in order and its runs stay few.
 const FIRST_WINDOW_BYTES: u64 = 16 << 20;
+/// First window of a walk. Tables are judged in windows of 2 GiB, in usual grains, whatever part
+/// of them is asked about: less would have them judged again and again.
+const FIRST_WALK_BYTES: u64 = 2 << 30;
 const LARGEST_WINDOW_BYTES: u64 = 1 << 40;
 const WINDOWS_KEPT: usize = 8;
 const GRAINS_KEPT: usize = 8;
@@ -186,7 +189,7 @@ impl VirtualDisk {
     /// Walks `from..end` window by window: each step is a batch of runs, resolved once.
     #[must_use]
     pub fn walk(&self, from: u64, end: u64) -> Walk<'_> {
-        Walk { disk: self, at: from, end: end.min(self.capacity), window: FIRST_WINDOW_BYTES }
+        Walk { disk: self, at: from, end: end.min(self.capacity), window: FIRST_WALK_BYTES }
     }
 
     /// Why the bytes of `run` are gone.

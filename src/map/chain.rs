@@ -46,7 +46,7 @@ pub fn map_chain(
         }
         files.push(FileMap { name: file.name.clone(), mapped });
     }
-    let mut map = DiskMap::over(&disk, files, doubt.as_deref());
+    let mut map = DiskMap::over(&disk, files, doubt.as_ref());
     map.findings.splice(0..0, findings);
     Ok(Some(map))
 }
@@ -74,16 +74,26 @@ pub fn flat_length(disk: &VirtualDisk, number: usize) -> Option<u64> {
     disk.files().get(number).filter(|file| file.source.len_bytes() != length).map(|_| length)
 }
 
+/// A link whose tables are not all there, so that what it leaves open may have been written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Its number in the chain, 0 for the leaf: what is read through it counts for nothing.
+    pub link: usize,
+    /// Its file.
+    pub path: String,
+    /// Why, for a reader.
+    pub what: String,
+}
+
 /// Why what the tables call zero or never written may yet have been written, if so.
 #[must_use]
-pub fn doubt(chain: &Chain) -> Option<String> {
+pub fn doubt(chain: &Chain) -> Option<Doubt> {
     chain.links.iter().enumerate().find_map(|(number, link)| {
-        let name = link.path.as_path().display();
-        if let Some(what) = chain.disk().unnamed_grains(number) {
-            return Some(format!("{name}: {what}; what seems never written may have been"));
-        }
+        let path = link.path.as_path().display().to_string();
         let rebuilt = link.extents.iter().any(|extent| extent.rebuilt);
-        rebuilt
-            .then(|| format!("{name}: its header is lost; what seems never written may have been"))
+        let what = chain.disk().unnamed_grains(number).or_else(|| {
+            rebuilt.then(|| "its header is lost; what seems never written may have been".to_owned())
+        })?;
+        Some(Doubt { link: number, path, what })
     })
 }

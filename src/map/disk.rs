@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::Mapped;
+use super::{Doubt, Mapped};
 use crate::{
     disk::{ResolvedRun, RunError, RunState, VirtualDisk},
     finding::{Evidence, EvidenceKind, Finding, Weight},
@@ -68,9 +68,9 @@ impl DiskMap {
     /// Lays what was found in `files`, which are those of `disk` in order, over its addresses.
     ///
     /// With `doubt`, tables have lost entries or were computed: what they call zero or never
-    /// written is undetermined then, for that reason.
+    /// written is undetermined then, for that reason, and so is what shows through from a parent.
     #[must_use]
-    pub fn over(disk: &VirtualDisk, files: Vec<FileMap>, doubt: Option<&str>) -> Self {
+    pub fn over(disk: &VirtualDisk, files: Vec<FileMap>, doubt: Option<&Doubt>) -> Self {
         let mut made = Overlay::new(disk, &files, doubt);
         for batch in disk.walk(0, u64::MAX) {
             for run in &batch.runs {
@@ -95,6 +95,11 @@ impl DiskMap {
     }
 }
 
+/// Whether bytes of that state count as good where nothing speaks against them.
+fn is_sound(state: State) -> bool {
+    matches!(state, State::Intact | State::Zero | State::Absent)
+}
+
 fn placed(run: Run, file: usize, at: u64) -> DiskRun {
     let has_bytes = !matches!(run.state, State::Absent);
     DiskRun { run, place: has_bytes.then_some((file, at)) }
@@ -105,6 +110,10 @@ struct Overlay<'a> {
     files: &'a [FileMap],
     /// Whether the tables' word for zero and never written counts for nothing.
     is_doubted: bool,
+    /// Runs of links beyond this one show through what it may have held.
+    doubted_from: usize,
+    /// Whether the run at hand is one of those.
+    shows_through: bool,
     /// Where each file's evidence begins.
     firsts: Vec<usize>,
     evidence: Vec<Evidence>,
@@ -122,7 +131,7 @@ struct Overlay<'a> {
 }
 
 impl<'a> Overlay<'a> {
-    fn new(disk: &'a VirtualDisk, files: &'a [FileMap], doubt: Option<&str>) -> Self {
+    fn new(disk: &'a VirtualDisk, files: &'a [FileMap], doubt: Option<&Doubt>) -> Self {
         let mut evidence = Vec::new();
         let mut firsts = Vec::new();
         let mut findings = Vec::new();
@@ -140,6 +149,14 @@ impl<'a> Overlay<'a> {
             );
             findings.extend(file.mapped.map.findings.iter().cloned());
         }
+        findings.extend(doubt.map(|doubt| Finding {
+            code: "map.unnamed-grains".to_owned(),
+            weight: Weight::Damage,
+            path: doubt.path.clone(),
+            offset_bytes: None,
+            what: doubt.what.clone(),
+            next: None,
+        }));
         let all = disk.capacity_bytes();
         let mut why = |detail: &str| {
             evidence.push(Evidence {
@@ -150,14 +167,18 @@ impl<'a> Overlay<'a> {
             });
             evidence.len() - 1
         };
-        let zero = why(doubt.unwrap_or("zeros by the word of the chain's tables"));
-        let absent = why(doubt.unwrap_or("allocated nowhere in the chain; reads as zero"));
+        let doubted = doubt.map(|doubt| format!("{}: {}", doubt.path, doubt.what));
+        let doubted = doubted.as_deref();
+        let zero = why(doubted.unwrap_or("zeros by the word of the chain's tables"));
+        let absent = why(doubted.unwrap_or("allocated nowhere in the chain; reads as zero"));
         let grain = why("a compressed grain that inflates to its full length, checksum right");
         let broken_grain = why("a compressed grain that does not inflate");
         Self {
             disk,
             files,
             is_doubted: doubt.is_some(),
+            doubted_from: doubt.map_or(usize::MAX, |doubt| doubt.link),
+            shows_through: false,
             firsts,
             evidence,
             findings,
@@ -178,6 +199,13 @@ impl<'a> Overlay<'a> {
         if next.run.start >= next.run.end {
             return;
         }
+        let next = if self.shows_through && is_sound(next.run.state) {
+            // Small encrypted runs of a lattice stay what they are.
+            let run = Run { state: State::Undetermined, evidence: self.absent, ..next.run };
+            DiskRun { run, ..next }
+        } else {
+            next
+        };
         self.at = next.run.end;
         if let Some(last) = self.runs.last_mut() {
             let same = last.run.end == next.run.start
@@ -221,15 +249,19 @@ impl<'a> Overlay<'a> {
             what,
             next: None,
         });
+        let through = std::mem::take(&mut self.shows_through);
         let all = std::mem::take(&mut self.runs);
         for mut run in all {
             run.place = None;
             self.push(run);
         }
+        self.shows_through = through;
     }
 
     fn resolved(&mut self, run: &ResolvedRun) {
         let range = run.offset..run.end();
+        let link = usize::try_from(run.link).unwrap_or(usize::MAX);
+        self.shows_through = link > self.doubted_from;
         match run.state {
             RunState::Zero | RunState::Absent if self.is_doubted => {
                 self.simple(range, State::Undetermined, self.absent);
@@ -350,7 +382,31 @@ impl<'a> Overlay<'a> {
         encrypted.unwrap_or((State::Damaged, self.broken_grain))
     }
 
+    /// Tells of bytes that may well be encrypted: no structure holds them, no rule places them.
+    fn unexplained(&self) -> Option<Finding> {
+        let reasons: Vec<usize> = (self.files.iter().zip(&self.firsts))
+            .filter_map(|(file, first)| Some(first + file.mapped.map.unexplained?))
+            .collect();
+        let open = |run: &&DiskRun| {
+            run.run.state == State::Undetermined && reasons.contains(&run.run.evidence)
+        };
+        let first = self.runs.iter().find(open)?;
+        let bytes: u64 = self.runs.iter().filter(open).map(|run| run.run.length()).sum();
+        let place = first.place.and_then(|(file, at)| Some((self.files.get(file)?, at)));
+        Some(Finding {
+            code: "map.unexplained".to_owned(),
+            weight: Weight::Damage,
+            path: place.map_or_else(String::new, |(file, _)| file.name.clone()),
+            offset_bytes: place.map(|(_, at)| at),
+            what: format!(
+                "{bytes} bytes look random and nothing proves them sound: they may be encrypted"
+            ),
+            next: None,
+        })
+    }
+
     fn finish(mut self) -> DiskMap {
+        self.shows_through = false;
         let files = self.files;
         let size = self.disk.capacity_bytes();
         if self.at < size {
@@ -374,6 +430,8 @@ impl<'a> Overlay<'a> {
                 next: None,
             });
         }
+        let unexplained = self.unexplained();
+        self.findings.extend(unexplained);
         DiskMap {
             size_bytes: size,
             original_bytes: size,

@@ -4,7 +4,7 @@ use crate::families::Families;
 use crate::triage::{
     footer::{FooterQuestion, FooterReading},
     judge::Facts,
-    pattern::{as_rule, library},
+    pattern::{Rule, as_rule, library},
 };
 
 /// Facts from the end of a disk and from its names.
@@ -22,6 +22,9 @@ pub fn facts(
     }
     let Some(reading) = footer else { return facts };
     if reading.appended_bytes() == 0 {
+        if question.whole_sectors && question.expected_bytes.is_none() {
+            facts.shorter = shorter(families, size);
+        }
         return facts;
     }
     facts.original_bytes = Some(reading.original_size_bytes);
@@ -40,4 +43,17 @@ pub fn facts(
         facts.library.extend(as_rule(prediction));
     }
     facts
+}
+
+/// What known footers of whole sectors would leave of `size`, with the rules over that.
+fn shorter(families: &Families, size: u64) -> Vec<(u64, Vec<Rule>)> {
+    let footers = families.all().iter().flat_map(|family| &family.footers);
+    let mut lengths: Vec<u64> = footers
+        .filter(|form| form.magic.is_none() && form.geometry.is_none())
+        .filter_map(|form| form.length_bytes)
+        .filter(|length| *length > 0 && length.is_multiple_of(512) && *length < size)
+        .collect();
+    lengths.sort_unstable();
+    lengths.dedup();
+    lengths.into_iter().map(|length| (size - length, library(families, size - length))).collect()
 }

@@ -4,7 +4,7 @@ mod chain;
 mod disk;
 mod facts;
 
-pub use chain::{doubt, flat_length, map_chain, named_after};
+pub use chain::{Doubt, doubt, flat_length, map_chain, named_after};
 pub use disk::{DiskMap, DiskRun, FileMap};
 pub use facts::facts;
 

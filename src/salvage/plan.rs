@@ -6,7 +6,8 @@ use vmglean_formats::{nvram::FirmwareKind, vmsn::MemoryImage};
 use super::{
     condition::MachineCondition,
     config::{
-        Gathered, Guest, Opener, PieceKind, Rebuilt, SpareKind, derive, gather, guess, rebuild,
+        Gathered, Guest, Hosts, Opener, PieceKind, Rebuilt, SpareKind, derive, gather, guess,
+        possible_stems, rebuild,
     },
     disks::{self, DiskPlan},
     memory::{self, MemoryPair},
@@ -125,10 +126,12 @@ impl MachinePlan {
     }
 }
 
-/// Plans the folder of `machine`. Reads small files and disk heads; writes nothing.
+/// Plans the folder of `machine`, with what its `hosts` tell of it. Reads small files and disk
+/// heads; writes nothing.
 #[must_use]
 pub fn plan(
     opener: &Opener<'_>,
+    hosts: &Hosts,
     machine: &Machine,
     condition: MachineCondition,
     folder: String,
@@ -137,6 +140,9 @@ pub fn plan(
     let mut found = gather(opener, machine);
     let mut config = rebuild(std::mem::take(&mut found.pieces));
     derive(&mut config, &found, opener);
+    let stems = possible_stems(opener, machine);
+    let hosts = hosts.of(opener, machine, &stems);
+    found.vmx_names.extend(hosts.vmx_names());
     let mut plan = MachinePlan {
         id: condition.id.clone(),
         name: machine.name.clone(),
@@ -161,9 +167,10 @@ pub fn plan(
     let disk_files = layout.plan(&mut config, &mut names, &mut plan);
     if !config.complete && sealed.is_none() {
         let guest = layout.guest();
-        guess(&mut config, &machine.name, &guest);
+        guess(&mut config, &machine.name, &guest, &hosts);
         plan.guest = Some(guest);
     }
+    plan.findings.extend(hosts.tell(&config));
     companions(opener, &mut config, &found, &mut names, &stem, &mut plan);
     snapshot_list(opener, machine, &found, &layout, &mut names, &stem, &mut plan);
     suspended(&mut config, &mut plan);

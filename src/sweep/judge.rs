@@ -14,7 +14,7 @@ use super::{
     Job, StateError,
     gather::Gathered,
     state::State,
-    structure::{Tables, walk_tables},
+    structure::{Inflate, Tables, walk_tables},
 };
 use crate::{
     catalog::{CatalogFile, Content, FileId, Index, Machine, Orphan, VmwareEncryption},
@@ -408,8 +408,10 @@ fn judge_one_disk(
     };
     let content = judge_disk(&source, context, &job.options.quick, job.families);
     job.read_bytes.fetch_add(content.read_bytes, Ordering::Relaxed);
+    let quick = &job.options.quick;
+    let grains = if quick.full { Inflate::All } else { Inflate::Some(quick.samples) };
     let tables = match file.content {
-        Content::Sparse { .. } => walk_tables(&source, &|| job.is_over()),
+        Content::Sparse { .. } => walk_tables(&source, grains, &|| job.is_over()),
         _ => None,
     };
     if tables.as_ref().is_some_and(|tables| !tables.complete) && job.is_over() {

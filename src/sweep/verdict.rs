@@ -460,8 +460,8 @@ impl<'a> Parts<'a> {
                 |first| format!(" from {first:#x} on"),
             );
             let what = format!(
-                "{} bytes of the disk{from} cannot be reached, its tables are broken or its \
-                 grains are cut off{first}",
+                "{} bytes of the disk{from} cannot be reached, its tables or grains are broken or \
+                 cut off{first}",
                 tables.lost_bytes,
             );
             self.findings.push(Finding {

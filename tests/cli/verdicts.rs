@@ -40,7 +40,7 @@ const BACK: [&str; 2] = ["incomplete", "rollback-snapshot"];
 const OPEN: [&str; 2] = ["undetermined", "examine"];
 const BESIDE: [&str; 2] = ["incomplete", "redeploy"];
 
-const CASES: [Case; 46] = [
+const CASES: [Case; 49] = [
     case("nothing", |_| {}, WHOLE, "no sign of damage"),
     case("cd image missing", |at| add(at, CD), WHOLE, "no sign of damage"),
     case("locks and a backup of the configuration", locks, WHOLE, "no sign of damage"),
@@ -79,6 +79,9 @@ const CASES: [Case; 46] = [
     case("leaf's extent gone", |at| remove(at, EXTENT), BACK, "is not there"),
     case("leaf's extent empty", |at| write(at, EXTENT, b""), BACK, "is empty"),
     case("leaf's extent cut", |at| cut(at, EXTENT, 5_300_000), OPEN, "cannot be reached"),
+    case("leaf's directory wiped", |at| wipe(at, EXTENT, 2, 3), OPEN, "cannot be reached"),
+    case("leaf's tables and maps wiped", |at| wipe(at, EXTENT, 2, 6), OPEN, "cannot be reached"),
+    case("leaf's grains wiped", |at| wipe_from(at, EXTENT, 6 << 20), OPEN, "are zeros"),
     case("middle link lost", middle_lost, GAP, "is not there"),
     case("middle extent lost", middle_extent_lost, BACK, "is not there"),
     case("middle encrypted", middle_encrypted, ["partly-encrypted", "rollback-snapshot"], ""),
@@ -124,6 +127,19 @@ fn add(at: &Path, lines: &str) {
 
 fn cut(at: &Path, name: &str, length: u64) {
     File::options().write(true).open(at.join(name)).unwrap().set_len(length).unwrap();
+}
+
+/// Zeros from one MiB to another.
+fn wipe(at: &Path, name: &str, from: usize, to: usize) {
+    let mut bytes = read(at, name);
+    bytes[from << 20..to << 20].fill(0);
+    write(at, name, &bytes);
+}
+
+fn wipe_from(at: &Path, name: &str, from: usize) {
+    let mut bytes = read(at, name);
+    bytes[from..].fill(0);
+    write(at, name, &bytes);
 }
 
 fn encrypt(at: &Path, name: &str) {

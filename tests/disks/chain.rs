@@ -216,3 +216,90 @@ fn a_chain_of_five_hundred_links_is_told_in_bounded_time() {
     assert_eq!(record["links"].as_array().unwrap().len(), 501);
     assert!(record["points"].as_array().unwrap().len() <= 66);
 }
+
+#[test]
+fn another_disk_under_the_parents_name_is_told_by_its_cid_and_its_size() {
+    // Another disk of the same size took the parent's name: nothing read through it is whole.
+    let case = Case::new();
+    case.three_links();
+    case.qemu("qemu-img", &["create", "-q", "-f", "vmdk", "s1.vmdk", "64M"]);
+    let (asked, has) = (case.key("s2.vmdk", "parentCID"), case.key("s1.vmdk", "CID"));
+    let (code, record) = case.chain("s2.vmdk", &[]);
+    assert_eq!(code, 1, "{record:#}");
+    let told = record["findings"].as_array().unwrap();
+    let told = told.iter().find(|f| f["code"] == "chain.cid-mismatch").unwrap();
+    let what = told["what"].as_str().unwrap();
+    let written = |cid: &str| format!("{cid:0>8}");
+    assert!(what.contains(&format!("a parent with CID {}", written(&asked))), "{what}");
+    assert!(what.contains(&format!("s1.vmdk has CID {}", written(&has))), "{what}");
+    assert!(told["next"].as_str().unwrap().contains("is another disk"), "{told}");
+    let leaf = record["points"].as_array().unwrap().iter().find(|p| p["link"] == 0).unwrap();
+    assert_eq!(leaf["state"], "unproven", "{record:#}");
+
+    // The right one lies beside it under a name of its own: its CID speaks for it.
+    let case = Case::new();
+    case.three_links();
+    fs::rename(case.ds().join("s1.vmdk"), case.ds().join("old.vmdk")).unwrap();
+    case.qemu("qemu-img", &["create", "-q", "-f", "vmdk", "s1.vmdk", "64M"]);
+    let (code, record) = case.chain("s2.vmdk", &[]);
+    assert_eq!(code, 0, "{record:#}");
+    assert_eq!(record["links"][1]["path"], "old.vmdk");
+    assert!(codes(&record).contains(&"chain.parent-found-by-cid".to_owned()));
+
+    // Another size under the same name is told, too.
+    let case = Case::new();
+    case.three_links();
+    case.qemu("qemu-img", &["create", "-q", "-f", "vmdk", "s1.vmdk", "32M"]);
+    let (code, record) = case.chain("s2.vmdk", &[]);
+    assert_eq!(code, 1);
+    let codes = codes(&record);
+    for wanted in ["chain.cid-mismatch", "chain.capacity-differs"] {
+        assert!(codes.contains(&wanted.to_owned()), "{codes:?}");
+    }
+}
+
+#[test]
+fn a_raw_device_mapping_is_told_and_its_pointer_file_never_taken_for_data() {
+    for (kind, pointer) in
+        [("vmfsRawDeviceMap", "db-rdm.vmdk"), ("vmfsPassthroughRawDeviceMap", "db-rdmp.vmdk")]
+    {
+        for delta in [false, true] {
+            let case = Case::new();
+            let mut cid = "fffffffe".to_owned();
+            if delta {
+                case.qemu("qemu-img", &["create", "-q", "-f", "vmdk", "db.vmdk", "64M"]);
+                case.child("db.vmdk", "leaf.vmdk", &["write -P 0x33 0 64k"]);
+                cid = case.key("leaf.vmdk", "parentCID");
+            }
+            let text = format!(
+                "# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\nCID={cid}\n\
+                 parentCID=ffffffff\ncreateType=\"{kind}\"\n\nRW 131072 VMFSRDM \"{pointer}\"\n\n\
+                 ddb.adapterType = \"lsilogic\"\n"
+            );
+            fs::write(case.ds().join("db.vmdk"), text).unwrap();
+            // As long as the LUN, and nothing of it inside.
+            fs::write(case.ds().join(pointer), vec![b'P'; 64 << 20]).unwrap();
+            let leaf = if delta { "leaf.vmdk" } else { "db.vmdk" };
+            let (code, record) = case.chain(leaf, &[]);
+            assert!(code == 3 || code == 1, "{kind}: {code} {record:#}");
+            let told = record["findings"].as_array().unwrap();
+            let told = told.iter().find(|f| f["code"] == "chain.extent-is-device");
+            let told = told.unwrap_or_else(|| panic!("{kind}: {record:#}"));
+            let what = told["what"].as_str().unwrap();
+            assert!(what.contains(pointer) && what.contains("lie on a device"), "{what}");
+            assert!(told["next"].as_str().unwrap().contains("image the LUN"), "{told}");
+            let base = record["links"].as_array().unwrap().last().unwrap();
+            assert_eq!(base["state"], "missing", "{base:#}");
+            assert_eq!(base["extents"][0]["path"], serde_json::Value::Null);
+            assert!(record["points"].as_array().unwrap().iter().all(|p| p["state"] != "whole"));
+            let swept = vmglean(case.root(), &["sweep", "ds", "--json"]);
+            let record: serde_json::Value = serde_json::from_slice(&swept.stdout).unwrap();
+            for machine in record["machines"].as_array().unwrap() {
+                assert_ne!(machine["verdict"], "untouched", "{machine:#}");
+                for disk in machine["disks"].as_array().unwrap() {
+                    assert_ne!(disk["verdict"], "untouched", "{disk:#}");
+                }
+            }
+        }
+    }
+}

@@ -17,3 +17,4 @@ mod faults;
 mod make;
 mod room;
 mod traps;
+mod wiped;

@@ -143,3 +143,26 @@ fn what_cannot_or_must_not_be_done_has_its_exit_code() {
     assert_eq!(code(&["map", "ds/d-flat.vmdk", "--mapfile", "there"]), 4);
     assert_eq!(code(&["map", "ds/d-flat.vmdk", "--mapfile", "there", "--overwrite"]), 0);
 }
+
+#[test]
+fn random_bytes_on_a_disk_that_nothing_proves_sound_end_with_1_and_without_a_word_of_no_damage() {
+    let case = Case::new();
+    case.flat("d-flat.vmdk", 8, Geometry::None);
+    let mut bytes = std::fs::read(case.disk("d-flat.vmdk")).unwrap();
+    let from = 3 << 20;
+    let mut piece = bytes[from..from + 8192].to_vec();
+    Damage::plain(Geometry::Head { bytes: 8192 }, 5).apply(&mut piece);
+    bytes[from..from + 8192].copy_from_slice(&piece);
+    std::fs::write(case.disk("d-flat.vmdk"), bytes).unwrap();
+    let (code, record) = case.map(&["ds/d-flat.vmdk"]);
+    assert_eq!(code, 1, "{record:#}");
+    let output = case.run(&["map", "ds/d-flat.vmdk"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains("No damage"), "{text}");
+
+    let mut whole = vec![0; 8 << 20];
+    Damage::plain(Geometry::Whole { start: 0 }, 5).apply(&mut whole);
+    std::fs::write(case.disk("e-flat.vmdk"), whole).unwrap();
+    let (code, record) = case.map(&["ds/e-flat.vmdk"]);
+    assert_eq!(code, 1, "{record:#}");
+}

@@ -149,7 +149,7 @@ impl Estate {
         self.dir.path().join("ds/srv").join(name)
     }
 
-    fn put(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
         fs::write(self.file(name), bytes).unwrap();
     }
 

@@ -1,6 +1,6 @@
 //! Disks, attacks on them, and the comparison of a map with what was really done.
 
-use std::{fmt, num::NonZeroUsize, ops::Range};
+use std::{collections::BTreeMap, fmt, num::NonZeroUsize, ops::Range};
 
 use vmglean::{
     families::Families,
@@ -31,6 +31,8 @@ pub(crate) struct Compared {
     missed: u64,
     accused: u64,
     undetermined: u64,
+    /// The same by reason.
+    open: BTreeMap<String, u64>,
     intact_bytes: u64,
     size: u64,
     runs: usize,
@@ -125,6 +127,7 @@ fn compare(name: String, guest: &Guest, truth: &Truth, case: &Case, mapped: &Map
         missed: 0,
         accused: 0,
         undetermined: 0,
+        open: BTreeMap::new(),
         intact_bytes: truth.original_bytes - truth.encrypted_bytes(),
         size: truth.original_bytes,
         runs: truth.encrypted.len(),
@@ -164,10 +167,14 @@ fn compare(name: String, guest: &Guest, truth: &Truth, case: &Case, mapped: &Map
             }
             State::Undetermined if !excused => {
                 let blocks = run.start / BLOCK..end.div_ceil(BLOCK);
-                made.undetermined += blocks
+                let bytes = blocks
                     .filter(|&b| !guest.excused[b as usize])
                     .map(|b| overlap(&(b * BLOCK..b * BLOCK + BLOCK), &(run.start..end)))
                     .sum::<u64>();
+                made.undetermined += bytes;
+                let detail = &map.evidence[run.evidence].detail;
+                let why: String = detail.chars().filter(|c| !c.is_ascii_digit()).take(60).collect();
+                *made.open.entry(why).or_default() += bytes;
             }
             _ => {}
         }
@@ -232,6 +239,7 @@ pub(crate) struct Score {
     missed: u64,
     accused: u64,
     undetermined: u64,
+    open: BTreeMap<String, u64>,
     with_runs: u64,
     rules_right: u64,
     bad_edges: usize,
@@ -246,6 +254,9 @@ impl Score {
         self.missed += one.missed;
         self.accused += one.accused;
         self.undetermined += one.undetermined;
+        for (why, bytes) in &one.open {
+            *self.open.entry(why.clone()).or_default() += bytes;
+        }
         self.bad_edges += one.bad_edges;
         let counts = one.runs >= 3 && !matches!(case.geometry, Geometry::Irregular(_));
         self.with_runs += u64::from(counts);
@@ -263,6 +274,9 @@ impl Score {
                 one.runs,
                 if rule_wrong { " RULE" } else { "" }
             );
+            for (why, bytes) in one.open.iter().filter(|(_, bytes)| **bytes > 16_384) {
+                println!("    {bytes:>9} open: {why}");
+            }
             println!("    truth {:?}", one.geometry);
             println!("    found {:?}", one.rule);
             if let Some((at, run)) = &one.first_missed {
@@ -275,9 +289,8 @@ impl Score {
     pub(crate) fn assert(&self) {
         assert_eq!(self.missed, 0, "encrypted bytes called intact, zero or absent");
         assert!(self.accused * 10_000 <= self.intact_bytes, "too much intact called encrypted");
-        // The goals are 1.5 % and 98 %; these two hold what is reached, so that it is not lost.
-        assert!(self.undetermined * 1000 <= self.bytes * 17, "too much undetermined");
-        assert!(self.rules_right * 100 >= self.with_runs * 92, "too many rules wrong");
+        assert!(self.undetermined * 1000 <= self.bytes * 15, "too much undetermined");
+        assert!(self.rules_right * 100 >= self.with_runs * 98, "too many rules wrong");
         assert_eq!(self.bad_edges, 0, "edges outside their stated uncertainty");
     }
 }
@@ -296,6 +309,10 @@ impl fmt::Display for Score {
             self.rules_right,
             self.with_runs,
             self.bad_edges
-        )
+        )?;
+        for (why, bytes) in &self.open {
+            write!(f, "\n    {:.3} % open: {why}", percent(*bytes, self.bytes))?;
+        }
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::finding::Weight;
 use crate::report::{
     plain::plain,
     record::{MapRecord, MapRun, MapState, PatternKind},
@@ -126,9 +127,20 @@ fn summary(out: &mut dyn Write, record: &MapRecord) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether something was found that no word about absent damage may stand beside.
+fn is_open(record: &MapRecord) -> bool {
+    let s = &record.summary;
+    s.undetermined_bytes + s.damaged_bytes + s.unreadable_bytes + s.encrypted_bytes > 0
+        || record.original_size_bytes < record.size_bytes
+        || record.findings.iter().any(|finding| finding.weight > Weight::Note)
+}
+
 fn pattern(out: &mut dyn Write, record: &MapRecord, columns: usize) -> io::Result<()> {
     let Some(pattern) = &record.pattern else { return Ok(()) };
     let text = match (&pattern.sentence, pattern.kind) {
+        (_, PatternKind::None) if is_open(record) => {
+            "No rule of damage was found; whether there is damage is open.".to_owned()
+        }
         (_, PatternKind::None) => "No damage that follows a rule was found.".to_owned(),
         (Some(sentence), _) => format!("Rule of the damage: {sentence}."),
         (None, _) => "The damage follows no rule that was found.".to_owned(),

@@ -51,7 +51,7 @@ impl<'a> Opener<'a> {
     }
 
     /// The whole text of a small file.
-    fn text(&self, id: FileId, findings: &mut Vec<Finding>) -> Option<Vec<u8>> {
+    pub(super) fn text(&self, id: FileId, findings: &mut Vec<Finding>) -> Option<Vec<u8>> {
         let source = opened(self, id, findings)?;
         match source.read_up_to(ByteOffset(0), TEXT_BYTES) {
             Ok(bytes) => Some(bytes),

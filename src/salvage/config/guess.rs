@@ -2,7 +2,10 @@
 
 use vmglean_formats::{ByteOffset, ReadAt};
 
-use super::merge::{Confidence, Fact, Rebuilt};
+use super::{
+    host::HostFacts,
+    merge::{Confidence, Fact, Rebuilt},
+};
 
 const SECTOR: usize = 512;
 /// Partition entries looked at.
@@ -146,7 +149,10 @@ fn mbr(head: &[u8], guest: &mut Guest) {
 
 /// Fills what a machine needs to start and nothing tells. The network card is there but not
 /// connected: a machine that was under attack starts alone.
-pub fn guess(rebuilt: &mut Rebuilt, name: &str, guest: &Guest) {
+///
+/// What `hosts` tell comes first: names and networks of the host's own files.
+pub fn guess(rebuilt: &mut Rebuilt, name: &str, guest: &Guest, hosts: &HostFacts<'_>) {
+    hosts.add_to(rebuilt);
     let seen = match guest.seen.as_slice() {
         [] => "nothing on the disk tells; a common value".to_owned(),
         seen => format!("the disk has {}", seen.join(", ")),
@@ -196,8 +202,15 @@ pub fn guess(rebuilt: &mut Rebuilt, name: &str, guest: &Guest) {
         };
         put("ethernet0.present", "TRUE");
         put("ethernet0.virtualDev", if windows { "e1000e" } else { "vmxnet3" });
-        put("ethernet0.networkName", "VM Network");
-        put("ethernet0.addressType", "generated");
         put("ethernet0.startConnected", "FALSE");
+        put("ethernet0.addressType", "generated");
+        hosts.add_to(rebuilt);
+        rebuilt.add(Fact {
+            key: "ethernet0.networkName".to_owned(),
+            value: "VM Network".to_owned(),
+            confidence: Confidence::Guessed,
+            place: None,
+            why: "a card that is not connected: its network is not known".to_owned(),
+        });
     }
 }

@@ -8,6 +8,7 @@
 mod derive;
 mod gather;
 mod guess;
+mod host;
 mod merge;
 mod piece;
 #[cfg(test)]
@@ -17,5 +18,6 @@ mod text;
 pub use derive::{derive, from_descriptor};
 pub use gather::{Gathered, Opener, Spare, SpareKind, gather};
 pub use guess::{Guest, GuestKind, guess, look_at_disk};
+pub use host::{HostFacts, HostNetwork, Hosts, Registration, possible_stems};
 pub use merge::{Confidence, Conflict, Fact, LeftOut, MissingKey, Rebuilt, RebuiltLine, rebuild};
 pub use piece::{Piece, PieceKind, Place, Told};

@@ -217,7 +217,7 @@ fn with_nothing_but_a_disk_every_line_is_marked_guessed() {
     let guest = look_at_disk(&disk);
     assert_eq!((guest.efi, guest.kind), (Some(true), GuestKind::Windows));
     let mut rebuilt = rebuild(Vec::new());
-    guess(&mut rebuilt, "srv", &guest);
+    guess(&mut rebuilt, "srv", &guest, &HostFacts::default());
     assert_eq!(rebuilt.value("firmware"), Some("efi"));
     assert_eq!(rebuilt.value("ethernet0.startConnected"), Some("FALSE"));
     assert!(rebuilt.lines.iter().all(|line| line.confidence == Confidence::Guessed));

@@ -43,6 +43,12 @@ impl Edge {
         Self { at, low: at, high: at }
     }
 
+    /// The same with more doubt on either side.
+    #[must_use]
+    pub fn widened(self, by: u64) -> Self {
+        Self { at: self.at, low: self.low.saturating_sub(by), high: self.high.saturating_add(by) }
+    }
+
     /// Whether `place` is not ruled out.
     #[must_use]
     pub fn allows(&self, place: u64) -> bool {
@@ -70,6 +76,101 @@ pub fn find_edge(source: &dyn ReadAt, near: u64, side: Side, limit: &Range<u64>)
     Some(change_point(&bytes, low, side, &model))
 }
 
+/// Compressed bytes from which their law is taken.
+const PACKED_BYTES: u64 = 64 * 1024;
+/// How far the tone of a block looks to either side.
+const PACKED_REACH: u64 = 40 * 1024;
+/// The law of compressed bytes changes from block to block of their format.
+const PACKED_DOUBT: u64 = 16 * 1024;
+
+/// The same near a boundary to compressed bytes, which fill `packed`: their values are uneven by
+/// a few parts in a hundred, so the edge is known to some kilobytes at best.
+#[must_use]
+pub fn find_packed_edge(
+    source: &dyn ReadAt,
+    near: u64,
+    side: Side,
+    packed: &Range<u64>,
+    limit: &Range<u64>,
+) -> Option<Edge> {
+    let (low, high, sample) = match side {
+        Side::Start => (
+            near.saturating_sub(2 * REACH),
+            near.saturating_add(PACKED_REACH),
+            near.saturating_sub(2 * REACH + PACKED_BYTES).max(packed.start)
+                ..near.saturating_sub(2 * REACH),
+        ),
+        Side::End => (
+            near.saturating_sub(PACKED_REACH),
+            near.saturating_add(2 * REACH),
+            near.saturating_add(2 * REACH)
+                ..near.saturating_add(2 * REACH + PACKED_BYTES).min(packed.end),
+        ),
+    };
+    if sample.end.saturating_sub(sample.start) < PACKED_BYTES / 2 {
+        return None;
+    }
+    let low = low.max(limit.start);
+    let bytes = read(source, low..high.min(limit.end))?;
+    let model = Model::even(&read(source, sample)?);
+    let edge = change_point(&bytes, low, side, &model);
+    Some(Edge {
+        at: edge.at,
+        low: edge.low.saturating_sub(PACKED_DOUBT),
+        high: edge.high.saturating_add(PACKED_DOUBT).min(limit.end),
+    })
+}
+
+/// Whether the bytes of `range` taken together are not as even as ciphertext.
+#[must_use]
+pub fn is_uneven(source: &dyn ReadAt, range: &Range<u64>) -> bool {
+    let Some(bytes) = read(source, range.clone()) else { return false };
+    let mut counts = [0_u32; 256];
+    for &byte in &bytes {
+        counts[usize::from(byte)] += 1;
+    }
+    bytes.len() as u64 >= REACH && deviations(&counts, bytes.len()) > UNEVEN
+}
+
+/// How many deviations chi-square lies above what even bytes have.
+fn deviations(counts: &[u32; 256], total: usize) -> f64 {
+    let square: f64 = counts.iter().map(|&n| f64::from(n).powi(2)).sum();
+    let chi = 256.0 * square / total.max(1) as f64 - total as f64;
+    (chi - 255.0) / 22.6
+}
+
+/// From where on, or later, the random-like bytes of `zone` are no ciphertext: the longest tail
+/// of it whose values are not even. `None` where they are even throughout.
+#[must_use]
+pub fn uneven_tail(source: &dyn ReadAt, zone: &Range<u64>) -> Option<Edge> {
+    let bytes = read(source, zone.clone())?;
+    let mut counts = [0_u32; 256];
+    let (mut best, mut total) = (UNEVEN, 0);
+    let mut from = None;
+    for part in bytes.rchunks(REACH as usize) {
+        for &byte in part {
+            counts[usize::from(byte)] += 1;
+        }
+        total += part.len();
+        let deviations = deviations(&counts, total);
+        if total as u64 >= 4 * REACH && deviations > best {
+            best = deviations;
+            from = Some(bytes.len() - total);
+        }
+    }
+    let from = from?;
+    let model = Model::even(bytes.get(from..)?);
+    let edge = change_point(&bytes, zone.start, Side::End, &model);
+    Some(Edge {
+        at: edge.at,
+        low: edge.low.saturating_sub(PACKED_DOUBT).max(zone.start),
+        high: edge.high.saturating_add(PACKED_DOUBT).min(zone.end),
+    })
+}
+
+/// Ciphertext's values are uneven by so many deviations once in 10^15 times.
+const UNEVEN: f64 = 9.0;
+
 fn read(source: &dyn ReadAt, range: Range<u64>) -> Option<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(range.end.saturating_sub(range.start)).ok()?];
     source.read_exact_at(&mut bytes, ByteOffset(range.start)).ok()?;
@@ -93,6 +194,18 @@ impl Model {
             let p = (1.0 - STRAY - 0.05) * seen + 0.05 * zero + STRAY / 256.0;
             (p * 256.0).log2()
         }))
+    }
+}
+
+impl Model {
+    /// The law of bytes that are nearly even, so that no value stands out.
+    fn even(bytes: &[u8]) -> Self {
+        let mut counts = [0_u32; 256];
+        for &byte in bytes {
+            counts[usize::from(byte)] += 1;
+        }
+        let total = bytes.len() as f32 + 256.0;
+        Self(std::array::from_fn(|value| ((counts[value] as f32 + 1.0) / total * 256.0).log2()))
     }
 }
 

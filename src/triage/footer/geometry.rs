@@ -71,7 +71,7 @@ fn u64_at(bytes: &[u8], back: usize) -> Option<u64> {
 }
 
 /// Whether wrapped keys can look like this: 512 random bytes have about 221 distinct values.
-pub(super) fn looks_random(bytes: &[u8]) -> bool {
+pub(in crate::triage) fn looks_random(bytes: &[u8]) -> bool {
     let mut seen = [false; 256];
     for byte in bytes {
         if let Some(slot) = seen.get_mut(usize::from(*byte)) {

@@ -12,6 +12,7 @@ mod read;
 pub use campaign::{CampaignMarker, EndSample, FileEnd, campaign_markers};
 pub use companions::footerless;
 pub use geometry::Stated;
+pub(in crate::triage) use geometry::looks_random;
 pub use read::{
     FooterLayer, FooterProof, FooterQuestion, FooterReading, TAIL_BYTES, exercise, read_footer,
     read_tail,

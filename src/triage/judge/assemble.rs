@@ -5,9 +5,11 @@ use std::ops::Range;
 use super::{
     DamageMap, Facts, JudgeOptions,
     ecb::{self, Ecb},
-    edge, placed, rule,
+    edge, leftover, placed, rule,
     runs::{Run, State, overlay, push},
+    second,
     segments::segments,
+    shorter,
     survey::{Survey, Tone},
 };
 use crate::{
@@ -20,6 +22,10 @@ use crate::{
         structure::{self, Explained, Strength},
     },
 };
+
+/// Why bytes that may be ciphertext are not called so.
+const UNEXPLAINED: &str =
+    "random-like (chi-square 182 to 340 per 4 KiB), and neither a structure nor a rule explains it";
 
 /// Evidence on the way to the map.
 pub(super) struct Reasons(Vec<Evidence>);
@@ -61,10 +67,30 @@ pub fn judge(
     let explained = structure::explain(source, survey, original);
     let survey = &survey.retoned(&tones(&owners, &explained));
     let lattice = lanes::find(source, survey, original);
-    let segments = segments(source, survey, original);
-    let rule = rule::find(survey, &segments, lattice.as_ref(), facts, original);
+    let mut segments = segments(source, survey, original);
+    let mut rule = rule::find(survey, &segments, lattice.as_ref(), facts, original);
+    let mut original = original;
+    if lattice.is_none()
+        && let Some(found) = shorter::find(source, survey, facts)
+        && rule.is_none_or(|rule| rule.run == 0 || rule.score < found.rule.score)
+    {
+        original = found.size_bytes;
+        segments = found.segments;
+        rule = Some(found.rule);
+    }
+    let off_lattice = lattice.as_ref().filter(|_| !options.strict).and_then(|found| {
+        second::is_excluded(survey, &segments, facts, original).then(|| found.sure.clone())
+    });
 
     let mut runs = base(survey, rule.as_ref(), options, &mut reasons);
+    if let Some(rule) = rule.filter(|r| r.run > 0 && r.kind != RuleKind::Lattice && !options.strict)
+    {
+        let found = leftover::compressed(source, survey, &rule, original, &mut reasons);
+        runs = overlay(runs, found);
+    }
+    if let Some(sure) = off_lattice {
+        runs = second::off_lattice(runs, survey, &segments, &sure, &mut reasons);
+    }
     runs = overlay(runs, owner_runs(survey, &owners, &explained, &mut reasons));
     runs = overlay(runs, edge::edge_runs(survey, &segments, rule.as_ref(), original, &mut reasons));
     if let Some(rule) = &rule {
@@ -72,10 +98,14 @@ pub fn judge(
             RuleKind::Lattice => &Rule { run: 0, ..*rule },
             _ => rule,
         };
-        runs = overlay(runs, placed::rule_runs(survey, placed, &segments, original, &mut reasons));
+        runs = overlay(
+            runs,
+            placed::rule_runs(source, survey, placed, &segments, original, &mut reasons),
+        );
     }
     if let Some(found) = &lattice {
         runs = placed::with_lattice(runs, found, &mut reasons, original);
+        runs = overlay(runs, placed::repeated_head(found, &mut reasons));
     }
     if let Some(found) = &lattice {
         findings.extend(leaks::same_bytes(found, &facts.path));
@@ -98,6 +128,7 @@ pub fn judge(
         original_bytes: original,
         runs,
         rule,
+        unexplained: reasons.0.iter().position(|reason| reason.detail == UNEXPLAINED),
         evidence: reasons.0,
         findings,
     }
@@ -146,10 +177,7 @@ fn base(
         EvidenceKind::Pattern,
         "off the damage rule, and not uniform over the whole run: compressed",
     );
-    let unexplained = why(
-        EvidenceKind::Statistic,
-        "random-like (chi-square 182 to 340 per 4 KiB), and neither a structure nor a rule explains it",
-    );
+    let unexplained = why(EvidenceKind::Statistic, UNEXPLAINED);
     let walked =
         why(EvidenceKind::Structure, "parts of a container lead over it by the lengths they state");
     let proven = why(EvidenceKind::Structure, "inside a container whose checksum over it is right");

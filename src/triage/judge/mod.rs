@@ -7,10 +7,13 @@
 mod assemble;
 mod ecb;
 mod edge;
+mod leftover;
 mod placed;
 mod rule;
 mod runs;
+mod second;
 mod segments;
+mod shorter;
 mod survey;
 
 pub use assemble::judge;
@@ -33,6 +36,9 @@ pub struct Facts {
     pub footer: Vec<Evidence>,
     /// Rules of known families over this size.
     pub library: Vec<Rule>,
+    /// The same over sizes that a footer of whole sectors would leave, which arithmetic does not
+    /// show.
+    pub shorter: Vec<(u64, Vec<Rule>)>,
     /// Whether it is a whole disk, which does not begin with random-like bytes by nature; any
     /// other file may.
     pub is_disk: bool,
@@ -59,6 +65,8 @@ pub struct DamageMap {
     pub rule: Option<Rule>,
     /// What the runs rest on.
     pub evidence: Vec<Evidence>,
+    /// Which of that says: random-like, and nothing explains it.
+    pub unexplained: Option<usize>,
     /// What a person must know besides.
     pub findings: Vec<Finding>,
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use vmglean_formats::ReadAt;
+
 use super::{
     assemble::Reasons,
     edge::OUTER_DOUBT,
@@ -12,6 +14,7 @@ use super::{
 use crate::{
     finding::EvidenceKind,
     triage::{
+        edges::{self, Edge},
         lanes::FoundLattice,
         pattern::{Rule, nice},
     },
@@ -19,11 +22,14 @@ use crate::{
 
 /// Block length.
 const BLOCK: u64 = 4096;
-/// Inward of an edge that no rule places, so much may still be compressed plaintext.
-const INNER_DOUBT: u64 = 2 << 20;
+/// Inward of an edge that no rule places, compressed plaintext of known kinds is looked for.
+const INNER_REACH: u64 = 2 << 20;
+/// Inward of what is found there, so much may still be plaintext that looks as ciphertext does.
+const INNER_DOUBT: u64 = 256 << 10;
 
 /// The rule's ranges where the disk bears them out.
 pub(super) fn rule_runs(
+    source: &dyn ReadAt,
     survey: &Survey,
     rule: &Rule,
     segments: &[Segment],
@@ -41,7 +47,13 @@ pub(super) fn rule_runs(
         0..size,
         "at an edge of the rule: other numbers a few bytes off explain what is seen as well",
     );
+    let unseen = reasons.add(
+        EvidenceKind::Pattern,
+        0..size,
+        "the rule goes on, but all round looks random too: whether it was carried out here, nothing shows",
+    );
     let slack = Slack::of(rule, segments);
+    let seen_to = seen_to(rule, segments);
     let mut out: Vec<Run> = Vec::new();
     for range in rule.ranges(0..size, size) {
         let from = out.len();
@@ -49,6 +61,10 @@ pub(super) fn rule_runs(
         // still set it, nothing tells.
         if range.end == size && range.end - range.start < BLOCK && range.start > 0 {
             out.push(Run::new(range.clone(), State::Undetermined, inward));
+            continue;
+        }
+        if rule.run > 0 && range.start >= seen_to.max(rule.head_end) && is_hidden(survey, &range) {
+            out.push(Run::new(range.clone(), State::Undetermined, unseen));
             continue;
         }
         let [before, after, inside, beyond] = slack.round(rule, &range, size);
@@ -73,7 +89,7 @@ pub(super) fn rule_runs(
             let sharp = range.end.is_multiple_of(1 << 20)
                 || range.end.is_multiple_of(100_000) && !range.end.is_multiple_of(BLOCK);
             if !(is_head && sharp && is_seen(segments, range.end)) {
-                loose_end(segments, &range, (inward, round), size, &mut out);
+                loose_end(source, segments, &range, (inward, round), size, &mut out);
             }
         }
         if is_head && range.start > 0 {
@@ -136,6 +152,29 @@ impl Slack {
     }
 }
 
+/// Where the last run ends that an edge confirms.
+fn seen_to(rule: &Rule, segments: &[Segment]) -> u64 {
+    let edges = |is_start: bool| {
+        segments.iter().filter_map(move |s| if is_start { s.first } else { s.last })
+    };
+    let on = |edge: &Edge, offset: u64| {
+        let Some(low) = edge.low.checked_sub(rule.start + offset) else { return false };
+        let next = low.next_multiple_of(rule.period.max(1)) + rule.start + offset;
+        edge.allows(next) && next <= rule.stop
+    };
+    let starts = edges(true).filter(|e| on(e, 0)).map(|e| e.high.saturating_add(rule.run));
+    let ends = edges(false).filter(|e| on(e, rule.run)).map(|e| e.high);
+    starts.chain(ends).max().unwrap_or(0)
+}
+
+/// Whether no byte round this range could show an edge.
+fn is_hidden(survey: &Survey, range: &Range<u64>) -> bool {
+    let around = range.start.saturating_sub(4 * BLOCK)..range.end.saturating_add(4 * BLOCK);
+    survey.over(&around).iter().all(|piece| {
+        matches!(piece.tone, Tone::Random | Tone::Doubtful | Tone::Owner | Tone::Unreadable)
+    })
+}
+
 /// Whether a narrow edge was seen here.
 fn is_seen(segments: &[Segment], at: u64) -> bool {
     let edges = segments.iter().filter_map(|s| s.last);
@@ -174,6 +213,7 @@ fn borne(survey: &Survey, range: &Range<u64>, why: usize, out: &mut Vec<Run>) {
 
 /// The last run's end, where no number places it: undetermined inward and round the edge seen.
 fn loose_end(
+    source: &dyn ReadAt,
     segments: &[Segment],
     range: &Range<u64>,
     (inward, round): (usize, bool),
@@ -182,13 +222,18 @@ fn loose_end(
 ) {
     let Some(last) = out.last_mut() else { return };
     let segment = segments.iter().find(|s| s.start < last.end && last.end <= s.end + BLOCK);
-    let edge = segment.and_then(|s| s.last);
+    let edge = segment.and_then(Segment::any_last);
+    // A wide edge allows some round number everywhere.
+    let is_soft = segment.is_some_and(|s| s.last.is_none());
+    let round = round && (!is_soft || nice::first_very_round(range.end, range.end, size).is_some());
     let end = edge.map_or(last.end, |e| e.high + if round { 0 } else { OUTER_DOUBT }).min(size);
     let low = edge.map_or(last.end, |e| e.low).min(last.end);
     let doubtful = if round {
         low
     } else {
         // Plaintext that looks the same may begin at any number a program would choose.
+        let reach = low.saturating_sub(INNER_REACH).max(last.start);
+        let low = edges::uneven_tail(source, &(reach..low)).map_or(low, |tail| tail.low);
         let within = low.saturating_sub(INNER_DOUBT);
         nice::first_very_round(within, low, size).unwrap_or(within)
     }
@@ -218,6 +263,17 @@ fn loose_start(
             Run::new(low.saturating_sub(OUTER_DOUBT)..first.start, State::Undetermined, inward);
         out.insert(from, run);
     }
+}
+
+/// The head before a lattice, where the lattice's own bytes stand in it again and again.
+pub(super) fn repeated_head(found: &FoundLattice, reasons: &mut Reasons) -> Vec<Run> {
+    let Some(end) = found.head_end else { return Vec::new() };
+    let why = reasons.add(
+        EvidenceKind::Pattern,
+        0..end,
+        "the bytes that the lattice holds stand here one after another: a head of the same key stream",
+    );
+    vec![Run::new(0..end, State::Encrypted, why)]
 }
 
 /// Lays a lattice over what is known of the bytes between its runs.

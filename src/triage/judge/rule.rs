@@ -2,7 +2,7 @@
 
 use super::{
     Facts,
-    segments::Segment,
+    segments::{SPARED_BYTES, Segment},
     survey::{Survey, Tone},
 };
 use crate::triage::{
@@ -14,8 +14,6 @@ use crate::triage::{
 const BLOCK: u64 = 4096;
 /// A random-like start this long is no boot sector, partition table or file header.
 const HEAD_BYTES: u64 = 8192;
-/// First bytes that lockers spare at most.
-const SPARED_BYTES: u64 = 64 * 1024;
 /// So much of a disk without any plaintext is taken for all of it.
 const WHOLE_PER_MILLE: u64 = 995;
 
@@ -67,7 +65,7 @@ pub(super) fn find(
 }
 
 fn end_of(head: &Segment, size: u64) -> u64 {
-    match head.last {
+    match head.any_last() {
         Some(edge) => nice::nicest(edge.low, edge.high, size).0.clamp(edge.low, edge.high),
         None => head.end,
     }
@@ -112,6 +110,8 @@ fn of_lattice(found: &FoundLattice, segments: &[Segment], size: u64) -> Rule {
     };
     if let Some(head) = segments.first().filter(|s| s.start == 0 && s.end >= BLOCK) {
         rule.head_end = end_of(head, size);
+    } else if let Some(end) = found.head_end {
+        rule.head_end = end;
     }
     rule
 }

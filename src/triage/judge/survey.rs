@@ -165,8 +165,14 @@ impl Survey {
     /// The tone of the block that holds byte `at`.
     #[must_use]
     pub fn tone_at(&self, at: u64) -> Option<Tone> {
+        self.piece_at(at).map(|p| p.tone)
+    }
+
+    /// The piece that holds byte `at`.
+    #[must_use]
+    pub fn piece_at(&self, at: u64) -> Option<&Piece> {
         let index = self.pieces.partition_point(|p| p.end <= at);
-        self.pieces.get(index).filter(|p| p.start <= at).map(|p| p.tone)
+        self.pieces.get(index).filter(|p| p.start <= at)
     }
 
     fn window(&mut self, window: &WindowRecord) {

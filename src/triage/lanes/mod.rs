@@ -9,7 +9,7 @@ mod islands;
 
 use std::{collections::HashMap, ops::Range};
 
-use vmglean_formats::ReadAt;
+use vmglean_formats::{ByteOffset, ReadAt};
 
 use super::{
     judge::{Lattice, Survey},
@@ -32,6 +32,8 @@ pub struct FoundLattice {
     pub looked: u64,
     /// Whether all its runs hold the same bytes: one key stream used over and over.
     pub same_bytes: bool,
+    /// Where a head before it ends that shows the same bytes one after another.
+    pub head_end: Option<u64>,
 }
 
 /// Fewest islands on a lattice.
@@ -96,20 +98,22 @@ fn at_period(
     if (fits.len() as u64) < FEWEST {
         return None;
     }
-    let same_bytes = are_same(&fits, phase, period, run);
-    if !same_bytes && !are_random(&fits) {
+    let same = are_same(&fits, phase, period, run);
+    if same.is_none() && !are_random(&fits) {
         return None;
     }
     let lattice = Lattice { origin: phase, run, period };
     let seen: Vec<u64> = fits.iter().map(|i| i.start).collect();
     let (sure, possible) = extent::extent(source, survey, &lattice, &seen, size)?;
+    let head_end = same.and_then(|value| repeated_head(source, value, &lattice, *seen.first()?));
     Some(FoundLattice {
         lattice,
         sure,
         possible,
         islands: fits.len() as u64,
         looked: islands.len() as u64,
-        same_bytes,
+        same_bytes: same.is_some(),
+        head_end,
     })
 }
 
@@ -149,20 +153,44 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Whether nearly all islands hold one and the same value, a rich one.
-fn are_same(fits: &[&Island], phase: u64, period: u64, run: u64) -> bool {
+/// Bytes before the first run in which a head is looked for.
+const HEAD_BYTES: u64 = 64 * 1024;
+
+/// Where a head ends whose key stream is `value` over and over, seen where its plaintext is zero:
+/// at the place of the lattice's next run.
+fn repeated_head(source: &dyn ReadAt, value: &[u8], lattice: &Lattice, first: u64) -> Option<u64> {
+    let length = usize::try_from(first.min(HEAD_BYTES)).ok()?;
+    let bytes = source.read_up_to(ByteOffset(0), length).ok()?;
+    let seen = bytes.chunks_exact(value.len().max(1)).enumerate().filter(|(_, b)| *b == value);
+    let seen: Vec<usize> = seen.map(|(nth, _)| (nth + 1) * value.len()).collect();
+    let last = *seen.last()? as u64;
+    let phase = lattice.origin % lattice.period;
+    // The first run of the lattice may go on where the head ends.
+    let past = last.saturating_sub(phase);
+    let runs = match past % lattice.period {
+        over if over <= lattice.run => past / lattice.period,
+        _ => past / lattice.period + 1,
+    };
+    let end = phase + runs * lattice.period;
+    // In the lattice itself the value stands once a period.
+    (seen.len() >= 3 && end <= first && last > lattice.run * 3).then_some(end)
+}
+
+/// The value that nearly all islands hold, if it is one and a rich one.
+fn are_same<'a>(fits: &[&'a Island], phase: u64, period: u64, run: u64) -> Option<&'a [u8]> {
     let mut votes: HashMap<&[u8], usize> = HashMap::new();
     for island in fits.iter().filter(|i| i.start % period == phase && i.end - i.start == run) {
         *votes.entry(island.bytes.as_slice()).or_default() += 1;
     }
-    votes.into_iter().any(|(value, count)| {
+    let is_rich = |(value, count): &(&[u8], usize)| {
         let mut distinct = [false; 256];
-        for &byte in value {
+        for &byte in *value {
             distinct[usize::from(byte)] = true;
         }
         let distinct = distinct.iter().filter(|d| **d).count();
         count * 2 > fits.len() && distinct * 4 >= value.len().min(200) * 3
-    })
+    };
+    votes.into_iter().find(is_rich).map(|(value, _)| value)
 }
 
 /// Whether all islands together are as even as ciphertext.

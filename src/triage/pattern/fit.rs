@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     Rule,
-    nice::{cost, nicest},
+    nice::{cost, fractions, nicest},
     score::{self, Edges, Gain},
 };
 use crate::triage::{edges::Edge, judge::Survey};
@@ -40,6 +40,16 @@ const ACCEPT_KNOWN: f64 = 9.0;
 const STRETCH_COST: f64 = 9.0;
 /// A rule of the library costs so much: one of some hundreds.
 const LIBRARY_COST: f64 = 5.0;
+/// A region that looks random throughout where a rule wants gaps.
+const HIDDEN: f64 = -8.0;
+/// Rules whose numbers differ by no more than this are one rule, seen not quite sharply.
+const SAME_BYTES: u64 = 64;
+/// So much worse may a rule of the library be than such a one.
+const LIBRARY_LEAD: f64 = 16.0;
+/// A comb that begins one gap behind the head.
+const BEHIND_HEAD_COST: f64 = 3.0;
+/// Runs that are held against the first.
+const MOST_TWINS: usize = 64;
 /// Most predicted runs weighed one by one.
 const MOST_RUNS: u64 = 1_000_000;
 /// Runs weighed at first, to see which rules are worth all.
@@ -51,11 +61,15 @@ const FINALISTS: usize = 12;
 #[must_use]
 pub fn fit(survey: &Survey, seen: &[SeenRun], library: &[Rule], size: u64) -> Option<Rule> {
     let edges = Edges::of(seen);
+    let head = seen.first().filter(|s| s.start == 0).and_then(|s| s.last);
     let mut first: Vec<Rule> = Vec::new();
+    let mut tried = twins(seen, size);
     for (period, _) in periods(&edges, size) {
-        for rule in combs(&edges, period, size) {
-            first.extend(weigh(survey, &edges, rule, FIRST_RUNS, parameter_cost(&rule, size)));
-        }
+        tried.extend(combs(&edges, period, size));
+    }
+    let behind: Vec<Rule> = tried.iter().flat_map(|r| behind_head(r, head, size)).collect();
+    for rule in tried.into_iter().chain(behind) {
+        first.extend(weigh(survey, &edges, rule, FIRST_RUNS, parameter_cost(&rule, head, size)));
     }
     first.sort_by(|a, b| b.score.total_cmp(&a.score));
     first.dedup_by_key(|r| (r.start % r.period.max(1), r.run, r.period));
@@ -63,18 +77,23 @@ pub fn fit(survey: &Survey, seen: &[SeenRun], library: &[Rule], size: u64) -> Op
     let mut best: Option<Rule> = None;
     for rule in first {
         let fresh = Rule { start: rule.start % rule.period.max(1), stop: size, ..rule };
-        let cost = parameter_cost(&fresh, size);
+        let cost = parameter_cost(&fresh, head, size);
         consider(&mut best, weigh(survey, &edges, fresh, MOST_RUNS, cost));
         let moved = settled(&edges, &fresh);
         if moved != fresh {
-            let made = weigh(survey, &edges, moved, MOST_RUNS, parameter_cost(&moved, size));
+            let made = weigh(survey, &edges, moved, MOST_RUNS, parameter_cost(&moved, head, size));
             // The numbers are odd, but most edges say so.
             consider(&mut best, made.map(|r| Rule { score: r.score + 8.0, ..r }));
         }
     }
+    let free = best;
     for rule in library {
         if rule.comb_runs() <= MOST_RUNS {
-            consider(&mut best, weigh_as_it_is(survey, &edges, *rule));
+            let known = weigh_as_it_is(survey, &edges, *rule).map(|known| {
+                let lead = free.filter(|free| is_nearly(&known, free));
+                Rule { score: known.score + lead.map_or(0.0, |_| LIBRARY_LEAD), ..known }
+            });
+            consider(&mut best, known);
         }
     }
     // A rule of the library has nothing that could be bent to fit.
@@ -82,6 +101,14 @@ pub fn fit(survey: &Survey, seen: &[SeenRun], library: &[Rule], size: u64) -> Op
         let known = library.iter().any(|l| (l.run, l.period) == (rule.run, rule.period));
         rule.score > if known { ACCEPT_KNOWN } else { ACCEPT }
     })
+}
+
+/// Whether both place their runs within some bytes of each other.
+fn is_nearly(a: &Rule, b: &Rule) -> bool {
+    let phase = a.start.abs_diff(b.start) % a.period.max(1);
+    a.run.abs_diff(b.run) <= SAME_BYTES
+        && a.period.abs_diff(b.period) <= SAME_BYTES
+        && (phase <= SAME_BYTES || a.period - phase <= SAME_BYTES)
 }
 
 fn consider(best: &mut Option<Rule>, rule: Option<Rule>) {
@@ -92,8 +119,48 @@ fn consider(best: &mut Option<Rule>, rule: Option<Rule>) {
     }
 }
 
-fn parameter_cost(rule: &Rule, size: u64) -> f64 {
-    cost(rule.period, size) + cost(rule.run, size) + cost(rule.start, size)
+fn parameter_cost(rule: &Rule, head: Option<Edge>, size: u64) -> f64 {
+    // One gap behind a head is no number of its own.
+    let phase = rule.start % rule.period.max(1);
+    let is_behind = behind_head(rule, head, size).any(|behind| behind.start == phase);
+    let start = cost(rule.start, size);
+    let start = if is_behind { start.min(BEHIND_HEAD_COST) } else { start };
+    cost(rule.period, size) + cost(rule.run, size) + start
+}
+
+/// The same comb beginning one gap behind the head, for each number that its end could be.
+fn behind_head(rule: &Rule, head: Option<Edge>, size: u64) -> impl Iterator<Item = Rule> {
+    let rule = *rule;
+    let ends = head.into_iter().flat_map(move |head| {
+        let round = nicest(head.low, head.high, size).0;
+        std::iter::once(round).chain(fractions(head.low, head.high, size))
+    });
+    ends.filter_map(move |end| {
+        let gap = rule.period.checked_sub(rule.run)?;
+        let start = end.checked_add(gap)?.checked_rem(rule.period)?;
+        Some(Rule { start, ..rule })
+    })
+}
+
+/// Combs from the disk's first byte on whose second run is as long as the first: with two runs
+/// there is no distance between equal edges to vote for.
+fn twins(seen: &[SeenRun], size: u64) -> Vec<Rule> {
+    let [first, rest @ ..] = seen else { return Vec::new() };
+    let Some(end) = first.last.filter(|_| first.start == 0) else { return Vec::new() };
+    let mut all = Vec::new();
+    for run in rest.iter().take(MOST_TWINS) {
+        let (Some(from), Some(to)) = (run.first, run.last) else { continue };
+        let low = end.low.max(to.low.saturating_sub(from.high));
+        let high = end.high.min(to.high.saturating_sub(from.low));
+        let period = nicest(from.low, from.high, size).0;
+        if low <= high && period > 4096 {
+            let length = nicest(low, high, size).0;
+            if length >= 4096 && length < period {
+                all.push(Rule::comb(0, length, period, size));
+            }
+        }
+    }
+    all
 }
 
 /// Edges that vote, few where there are many.
@@ -222,6 +289,7 @@ fn settled(edges: &Edges, rule: &Rule) -> Rule {
             if place > 0
                 && let Some(edge) = score::near(all, place)
                 && edge.at.abs_diff(place) <= 64
+                && edge.high - edge.low <= WIDEST_VOTER
             {
                 *votes.entry(edge.at.cast_signed() - place.cast_signed()).or_default() += 1;
                 allowed += u32::from(edge.allows(place));
@@ -268,8 +336,10 @@ fn weigh(
             (sum, from) = (0.0, nth);
         }
         sum += gain.nats;
-        if sum >= best.2 {
-            best = (from, nth, sum);
+        // Where the rule breaks off it says nothing of what lies behind.
+        let here = sum - gain.gap_nats.min(0.0);
+        if here >= best.2 {
+            best = (from, nth, here);
         }
     }
     let (from, to, sum) = best;
@@ -325,12 +395,20 @@ fn weigh_as_it_is(survey: &Survey, edges: &Edges, mut rule: Rule) -> Option<Rule
 }
 
 fn gains(survey: &Survey, edges: &Edges, rule: &Rule, runs: u64) -> Vec<Gain> {
+    // A gap that looks random speaks against the rule, but a whole region that does speaks once:
+    // it has one cause.
+    let mut was_hidden = false;
     (0..runs)
         .filter_map(|nth| rule.comb_run(nth))
         .map(|run| {
             let next = (run.start + rule.period).min(survey.size_bytes).max(run.end);
             let next = if run.end >= rule.stop { run.end } else { next };
-            score::gain(survey, edges, &run, next)
+            let mut gain = score::gain(survey, edges, &run, next);
+            if gain.is_hidden && !was_hidden {
+                gain.nats += HIDDEN;
+            }
+            was_hidden = gain.is_hidden;
+            gain
         })
         .collect()
 }

@@ -22,6 +22,7 @@ pub fn library(families: &Families, size: u64) -> Vec<Rule> {
             PatternKind::EsxiArgsHundredth,
             PatternKind::HuntersFirst,
         ])
+        .chain((2..=20).map(|step| PatternKind::PlayBlocks { block_bytes: 1 << 20, step }))
         .chain((2..=8).map(|parts| PatternKind::EqualParts { parts, run_bytes: 32 << 10 }));
     all.extend(switches.filter_map(|kind| kind.predict(size)));
     let mut rules: Vec<Rule> = all.iter().filter_map(as_rule).collect();

@@ -38,13 +38,16 @@ fn cost_of(value: u64, unit: u64) -> f64 {
     2.0 + rank * 0.5 + 1.3 * ((value / unit) as f64 + 1.0).ln()
 }
 
-/// Hundredths, parts and halvings of the disk's size, as programs round them.
 fn fraction(low: u64, high: u64, size: u64) -> Option<u64> {
-    let within = |value: u64| (low..=high).contains(&value) && value > 4096;
+    fractions(low, high, size).next()
+}
+
+/// Hundredths, parts and halvings of the disk's size in `low..=high`, as programs round them.
+pub(super) fn fractions(low: u64, high: u64, size: u64) -> impl Iterator<Item = u64> {
     (1..=50)
-        .flat_map(|p| [size / 100 * p, (u128::from(size) * u128::from(p) / 100) as u64])
-        .chain((2..=16).flat_map(|k| [size / k, size >> k.min(12)]))
-        .find(|&value| within(value))
+        .flat_map(move |p| [size / 100 * p, (u128::from(size) * u128::from(p) / 100) as u64])
+        .chain((2..=16).flat_map(move |k| [size / k, size >> k.min(12)]))
+        .filter(move |value| (low..=high).contains(value) && *value > 4096)
 }
 
 /// Thousandths of the disk's size.

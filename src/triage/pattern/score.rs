@@ -87,6 +87,10 @@ pub struct Gain {
     pub possible: u64,
     /// Where the first contradiction begins.
     pub first_contradiction: Option<u64>,
+    /// What of `nats` the gap behind the run speaks.
+    pub gap_nats: f64,
+    /// Whether run and gap look random throughout, which says nothing of the run.
+    pub is_hidden: bool,
 }
 
 /// Weighs one run and the gap behind it, which ends at `next`.
@@ -143,9 +147,14 @@ pub(super) fn gain(survey: &Survey, edges: &Edges, run: &Range<u64>, next: u64) 
             .filter(|p| p.tone == Tone::Random)
             .map(|p| p.end.min(gap.end) - p.start.max(gap.start))
             .sum();
+        if stray == gap.end - gap.start && random == inner.end - inner.start {
+            made.is_hidden = true;
+            return made;
+        }
         let clear = 1.0 - stray as f64 / (gap.end - gap.start) as f64;
-        made.nats += clear * ((random / BLOCK) as f64 * BLOCK_NATS).min(MOST_BLOCK_NATS);
-        made.nats -= ((stray / BLOCK) as f64 * BLOCK_NATS).min(MOST_BLOCK_NATS);
+        made.gap_nats = clear * ((random / BLOCK) as f64 * BLOCK_NATS).min(MOST_BLOCK_NATS)
+            - ((stray / BLOCK) as f64 * BLOCK_NATS).min(MOST_BLOCK_NATS);
+        made.nats += made.gap_nats;
     }
     made
 }

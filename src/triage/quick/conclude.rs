@@ -140,7 +140,16 @@ fn hit_share(seen: &Seen, figures: &Figures, supports: &Support) -> Option<Share
     // Where all was read, nothing of it lies outside the samples.
     let is_countable =
         seen.method == Method::Sampled && !supports.has_lattice && supports.fine.is_empty();
-    let counted = Some(figures.share).filter(|share| is_countable || share.estimate > 0.0);
+    let destroyed = seen.structures.destroyed.iter().map(|one| one.length_bytes).sum::<u64>();
+    let least = ratio(destroyed as f64, seen.size as f64).min(1.0);
+    let counted = Some(figures.share)
+        .filter(|share| is_countable || share.estimate > 0.0 || least > 0.0)
+        // What a sample is too coarse for is ciphertext all the same.
+        .map(|share| Share {
+            estimate: share.estimate.max(least),
+            low: share.low.max(least),
+            high: share.high.max(least),
+        });
     predicted(seen).or(counted)
 }
 
@@ -193,7 +202,10 @@ fn decide(
         return (Undetermined, format!("nothing of it could be read: {why}"));
     }
     let head_random = seen.structures.head_is_random;
-    let anything = figures.unexplained > 0 || head_random || figures.share.estimate > 0.0;
+    let anything = figures.unexplained > 0
+        || head_random
+        || figures.share.estimate > 0.0
+        || !seen.structures.destroyed.is_empty();
     if supports.proves() && (anything || supports.has_lattice) {
         return hit(seen, figures, supports);
     }
@@ -280,8 +292,11 @@ fn without_attack(
             ),
         );
     }
+    // In an attacked folder no random-looking piece is taken for an archive's.
+    let passed =
+        if context.note_in_folder || context.siblings_hit > 0 { 0 } else { SHORT_RUNS_PASSED };
     if structures.head_is_random
-        || figures.unexplained > SHORT_RUNS_PASSED
+        || figures.unexplained > passed
         || figures.unexplained > figures.short
     {
         let what = if figures.random >= 0.9 {
@@ -330,6 +345,9 @@ fn without_attack(
     if let Some(first) = structures.damaged.first() {
         return (Damaged, format!("{}; {read} show no ciphertext", first.detail));
     }
+    if let Some(reason) = doubtful(seen) {
+        return (Undetermined, format!("{reason}; {read} show no ciphertext{suspicion}"));
+    }
     if let Some(footer) = seen.footer.as_ref().filter(|footer| footer.appended_bytes() > 0) {
         return (
             Undetermined,
@@ -375,6 +393,20 @@ fn without_attack(
         reason.push_str("; renamed, but not encrypted");
     }
     (Untouched, reason)
+}
+
+/// Why a place that a volume is promised at cannot be called whole.
+fn doubtful(seen: &Seen) -> Option<String> {
+    if let Some(first) = seen.structures.doubtful.first() {
+        return Some(format!("{} (at {:#x})", first.detail, first.offset_bytes));
+    }
+    let is_filled = |range: &&std::ops::Range<u64>| {
+        seen.samples.iter().any(|sample| {
+            range.contains(&sample.offset_bytes) && sample.zero_blocks < sample.blocks
+        })
+    };
+    let blank = seen.structures.blank.iter().find(is_filled)?;
+    Some(format!("zeros at the start of a partition that holds data (at {:#x})", blank.start))
 }
 
 /// The first three, then how many more.

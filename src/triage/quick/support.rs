@@ -77,6 +77,7 @@ pub(super) fn collect(seen: &Seen, context: &DiskContext) -> Support {
         found.evidence.push(evidence.clone());
     }
     found.evidence.extend(seen.structures.damaged.iter().cloned());
+    found.evidence.extend(seen.structures.doubtful.iter().cloned());
     found.evidence.extend(seen.structures.intact.iter().cloned());
     if let Some(fit) = &seen.fit {
         let detail = format!(

@@ -9,7 +9,7 @@ const LONGEST_CHUNK: u32 = 1 << 28;
 /// So many bytes of ciphertext hold an impossible 0xFF pair with near certainty.
 const STUFFED_BYTES: u64 = 8192;
 /// Inside one unit longer than this nothing would show a run of ciphertext.
-const LONGEST_UNIT: u32 = 1 << 14;
+pub(super) const LONGEST_UNIT: u32 = 1 << 14;
 
 /// A PNG file, chunk by chunk.
 pub(super) fn png(cursor: &mut Cursor<'_>) -> Option<Walk> {

@@ -8,6 +8,7 @@ mod chain;
 mod cursor;
 mod deflate;
 mod media;
+mod middle;
 
 use std::ops::Range;
 
@@ -94,7 +95,33 @@ pub fn explain(source: &dyn ReadAt, survey: &Survey, size: u64) -> Vec<Explained
         }
     }
     found.retain(|e| e.range.start < e.range.end);
+    let middles = middle::resume(source, &unexplained(survey, &found, size));
+    found.extend(middles);
+    found.sort_by_key(|e| e.range.start);
     found
+}
+
+/// What of the random-like pieces below `size` no container explains yet.
+fn unexplained(survey: &Survey, found: &[Explained], size: u64) -> Vec<Range<u64>> {
+    let mut all = Vec::new();
+    let mut next = 0;
+    for piece in survey.pieces.iter().filter(|p| p.tone.may_be_ciphertext()) {
+        let mut at = piece.start;
+        let end = piece.end.min(size);
+        while found.get(next).is_some_and(|e| e.range.end <= at) {
+            next += 1;
+        }
+        for one in found.iter().skip(next).take_while(|e| e.range.start < end) {
+            if at < one.range.start {
+                all.push(at..one.range.start);
+            }
+            at = at.max(one.range.end);
+        }
+        if at < end {
+            all.push(at..end);
+        }
+    }
+    all
 }
 
 fn keep(found: &mut Vec<Explained>, start: u64, walk: &Walk) {

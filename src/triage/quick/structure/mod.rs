@@ -1,7 +1,11 @@
 //! Structure at known places: what a disk must show where, and whether it does.
 
+mod crc;
+mod ext;
 mod extent;
+mod ntfs;
 mod partition;
+mod start;
 mod volume;
 
 use std::ops::Range;
@@ -29,6 +33,11 @@ pub(super) struct Structures {
     pub(super) suspicious: Vec<Evidence>,
     /// Structures that are lost in another way: zeros, other bytes, torn.
     pub(super) damaged: Vec<Evidence>,
+    /// Places that a partition table promises a volume at, and that show none we know: whole or
+    /// lost, nobody can say.
+    pub(super) doubtful: Vec<Evidence>,
+    /// Partitions that begin with zeros: empty, or wiped.
+    pub(super) blank: Vec<Range<u64>>,
     /// Volumes that are encrypted by their owner: where, and by what.
     pub(super) owner_encrypted: Vec<(Range<u64>, &'static str)>,
     /// Whether the first 4 KiB look random.
@@ -100,6 +109,62 @@ impl Place<'_> {
             }
         }
     }
+}
+
+/// What stands where a structure must be and is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wreck {
+    Random,
+    Zeros,
+    /// One byte value throughout, not zero.
+    Filled,
+    Other,
+}
+
+impl Wreck {
+    fn of(bytes: &[u8]) -> Self {
+        let Some(first) = bytes.first() else { return Self::Other };
+        if bytes.iter().all(|byte| byte == first) {
+            return if *first == 0 { Self::Zeros } else { Self::Filled };
+        }
+        let is_random = is_random(bytes) || bytes.chunks_exact(512).any(looks_random);
+        if is_random { Self::Random } else { Self::Other }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Random => "random-like bytes",
+            Self::Zeros => "zeros",
+            Self::Filled => "one byte value throughout",
+            Self::Other => "other bytes",
+        }
+    }
+}
+
+impl Place<'_> {
+    /// Notes that `bytes` at `at` are not the structure that is stated to be there: destroyed if
+    /// they look random, damaged otherwise. `what` goes on after "where".
+    fn wreck(&mut self, at: u64, bytes: &[u8], what: &str) {
+        let wreck = Wreck::of(bytes);
+        let one = structure(at, bytes.len() as u64, format!("{} where {what}", wreck.words()));
+        if wreck == Wreck::Random {
+            self.found.destroyed.push(one);
+        } else {
+            self.found.damaged.push(one);
+        }
+    }
+}
+
+/// Half a kilobyte and more is too short for the bounds of whole blocks; distinct values tell.
+fn looks_random(bytes: &[u8]) -> bool {
+    let mut seen = [false; 256];
+    for byte in bytes {
+        if let Some(slot) = seen.get_mut(usize::from(*byte)) {
+            *slot = true;
+        }
+    }
+    // 512 random bytes show 221 ± 5 distinct values, 1,024 show 251.
+    bytes.len() >= 512 && seen.iter().filter(|seen| **seen).count() >= 200
 }
 
 /// Whether the first 4 KiB of `bytes` look random; fewer than 2 KiB say nothing.

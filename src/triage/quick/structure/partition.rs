@@ -10,27 +10,29 @@ const MAX_PARTITIONS: usize = 16;
 /// A partition array longer than this is not believed.
 const MAX_ENTRIES_BYTES: u64 = 512 * 1024;
 
+/// A partition that a table promises.
+struct Promise {
+    at: Range<u64>,
+    /// Whether a volume must begin there; boot loaders and dumps have none.
+    is_volume: bool,
+}
+
+/// A GPT whose CRCs are right.
+struct Gpt {
+    partitions: Vec<Promise>,
+    /// Where it says that its copy lies.
+    other_at: u64,
+}
+
 pub(super) fn look(place: &mut Place<'_>) {
     let Some(head) = place.read(0, 64 * 1024) else { return };
     place.found.head_is_random = is_random(&head);
-    let last = place.size / SECTOR;
     let primary = gpt(place, head.get(512..1024).unwrap_or_default(), SECTOR);
-    let backup_at = last.saturating_sub(1) * SECTOR;
-    let backup = match place.read(backup_at, 512) {
-        Some(sector) if backup_at > SECTOR => gpt(place, &sector, backup_at),
-        _ => None,
-    };
-    let mbr = mbr(&head, place.size);
+    let backup = backup(place, primary.as_ref());
+    let mbr = mbr(place, &head);
     if let Some(table) = &primary {
-        place.found.intact(
-            SECTOR,
-            SECTOR,
-            format!("GPT with {} partitions, CRCs right", table.len()),
-        );
-    }
-    if let Some(table) = &backup {
-        let detail = format!("backup GPT with {} partitions, CRCs right", table.len());
-        place.found.intact(backup_at, SECTOR, detail);
+        let detail = format!("GPT with {} partitions, CRCs right", table.partitions.len());
+        place.found.intact(SECTOR, SECTOR, detail);
     }
     if let Some(table) = &mbr {
         place.found.intact(0, SECTOR, format!("MBR with {} partitions in range", table.len()));
@@ -44,19 +46,41 @@ pub(super) fn look(place: &mut Place<'_>) {
     if primary.is_none() && backup.is_some() {
         judge_lost_head(place, &head);
     }
-    let table = primary.or(backup).or(mbr);
-    let whole = 0..place.size;
-    // A table that names the head of the disk as a volume would be judged twice.
-    let partitions: Vec<Range<u64>> = table.unwrap_or_default();
-    if partitions.is_empty() {
+    let has_table = primary.is_some() || backup.is_some();
+    let table = primary.or(backup).map(|gpt| gpt.partitions).or(mbr).unwrap_or_default();
+    if table.is_empty() && !has_table {
+        let whole = 0..place.size;
         let intact_before = place.found.intact.len();
-        volume::look(place, &whole);
+        volume::look(place, &whole, false);
         place.found.head_is_intact |=
             place.found.intact.len() > intact_before || !place.found.owner_encrypted.is_empty();
     }
-    for partition in partitions.into_iter().take(MAX_PARTITIONS) {
-        volume::look(place, &partition);
+    for partition in table.into_iter().take(MAX_PARTITIONS) {
+        // One that begins behind this file's end lies in another extent of its disk.
+        if partition.at.start < place.size {
+            volume::look(place, &partition.at, partition.is_volume);
+        }
     }
+}
+
+/// The copy where the primary says, or in the last sector where there is none.
+fn backup(place: &mut Place<'_>, primary: Option<&Gpt>) -> Option<Gpt> {
+    let last_at = (place.size / SECTOR).saturating_sub(1) * SECTOR;
+    let at = primary.map_or(last_at, |table| table.other_at);
+    if at <= SECTOR {
+        return None;
+    }
+    // A disk in several extents has its end in another file.
+    let sector = place.read(at, 512)?;
+    if let Some(table) = gpt(place, &sector, at) {
+        let detail = format!("backup GPT with {} partitions, CRCs right", table.partitions.len());
+        place.found.intact(at, SECTOR, detail);
+        return Some(table);
+    }
+    if primary.is_some() {
+        place.wreck(at, &sector, "the backup GPT must be");
+    }
+    None
 }
 
 /// The backup table is there, the primary is not: what lies in its place?
@@ -74,8 +98,8 @@ fn judge_lost_head(place: &mut Place<'_>, head: &[u8]) {
     }
 }
 
-/// Partitions of the GPT whose header is `sector`, lying at `at`, if both CRCs agree.
-fn gpt(place: &mut Place<'_>, sector: &[u8], at: u64) -> Option<Vec<Range<u64>>> {
+/// The GPT whose header is `sector`, lying at `at`, if both CRCs agree.
+fn gpt(place: &mut Place<'_>, sector: &[u8], at: u64) -> Option<Gpt> {
     if !sector.starts_with(b"EFI PART") {
         return None;
     }
@@ -106,38 +130,109 @@ fn gpt(place: &mut Place<'_>, sector: &[u8], at: u64) -> Option<Vec<Range<u64>>>
         .filter_map(|entry| {
             let start = u64_at(entry, 32)?.checked_mul(SECTOR)?;
             let end = u64_at(entry, 40)?.checked_add(1)?.checked_mul(SECTOR)?;
-            (start < end && end <= place.size).then_some(start..end)
+            let is_volume = !NO_VOLUME.iter().any(|kind| entry.starts_with(kind));
+            (start < end).then_some(Promise { at: start..end, is_volume })
         })
         .collect();
+    Some(Gpt { partitions, other_at: u64_at(sector, 32)?.checked_mul(SECTOR)? })
+}
+
+/// Kinds of GPT partition that begin with no volume: BIOS boot, Microsoft reserved, PReP boot,
+/// dynamic disk, VMware's core dump and reserve.
+const NO_VOLUME: [[u8; 16]; 7] = [
+    *b"Hah!IdontNeedEFI",
+    guid(0xE3C9_E316_0B5C_4DB8, 0x817D_F92D_F002_15AE),
+    guid(0x9E1A_2D38_C612_4316, 0xAA26_8B49_521E_5A8B),
+    guid(0x5808_C8AA_7E8F_42E0, 0x85D2_E1E9_0434_CFB3),
+    guid(0xAF9B_60A0_1431_4F62, 0xBC68_3311_714A_69AD),
+    guid(0x9D27_5380_40AD_11DB, 0xBF97_000C_2911_D1B8),
+    guid(0x9198_EFFC_31C0_11DB, 0x8F78_000C_2911_D1B8),
+];
+
+/// The bytes of a GUID whose digits, as written, are these two halves.
+const fn guid(first: u64, second: u64) -> [u8; 16] {
+    let [a, b, c, d, e, f, g, h] = first.to_be_bytes();
+    let [i, j, k, l, m, n, o, p] = second.to_be_bytes();
+    [d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p]
+}
+
+/// Kinds of MBR partition that begin with no volume: PReP boot, dynamic disk, VMware's core dump.
+const MBR_NO_VOLUME: [u8; 3] = [0x41, 0x42, 0xFC];
+/// Kinds of MBR partition that hold a chain of tables.
+const MBR_EXTENDED: [u8; 3] = [0x05, 0x0F, 0x85];
+
+/// Partitions of an MBR whose entries all lie on the disk; a protective one alone counts too.
+fn mbr(place: &mut Place<'_>, head: &[u8]) -> Option<Vec<Promise>> {
+    let entries = entries(head)?;
+    let mut partitions = Vec::new();
+    let mut extended = None;
+    for (kind, at) in &entries {
+        if *kind == 0xEE {
+            continue;
+        }
+        if at.start == 0 || at.end > place.size {
+            return None;
+        }
+        if MBR_EXTENDED.contains(kind) {
+            extended = Some(at.clone());
+        } else {
+            let is_volume = !MBR_NO_VOLUME.contains(kind);
+            partitions.push(Promise { at: at.clone(), is_volume });
+        }
+    }
+    if entries.is_empty() {
+        return None;
+    }
+    if let Some(at) = extended {
+        logical(place, &at, &mut partitions);
+    }
     Some(partitions)
 }
 
-/// Partitions of an MBR whose entries all lie on the disk; a protective one alone counts too.
-fn mbr(head: &[u8], size: u64) -> Option<Vec<Range<u64>>> {
-    if head.get(510..512) != Some(&[0x55, 0xAA]) {
+/// Entries of a table sector that are used: kind and place, counted from the sector's own base.
+fn entries(sector: &[u8]) -> Option<Vec<(u8, Range<u64>)>> {
+    if sector.get(510..512) != Some(&[0x55, 0xAA]) {
         return None;
     }
-    let mut partitions = Vec::new();
-    for entry in head.get(446..510)?.chunks_exact(16) {
-        let kind = *entry.get(4)?;
+    let mut found = Vec::new();
+    for entry in sector.get(446..510)?.chunks_exact(16) {
+        let (status, kind) = (*entry.first()?, *entry.get(4)?);
         if kind == 0 {
             continue;
         }
-        let start = u64::from(u32_at(entry, 8)?).checked_mul(SECTOR)?;
-        let length = u64::from(u32_at(entry, 12)?).checked_mul(SECTOR)?;
-        let status = *entry.first()?;
+        let start = u64::from(u32_at(entry, 8)?) * SECTOR;
+        let length = u64::from(u32_at(entry, 12)?) * SECTOR;
         if status & 0x7F != 0 || start == 0 || length == 0 {
             return None;
         }
-        if kind == 0xEE {
-            continue;
-        }
-        let end = start.checked_add(length)?;
-        if end > size {
-            return None;
-        }
-        partitions.push(start..end);
+        found.push((kind, start..start.checked_add(length)?));
     }
-    let protective = head.get(446..510)?.chunks_exact(16).any(|entry| entry.get(4) == Some(&0xEE));
-    (!partitions.is_empty() || protective).then_some(partitions)
+    Some(found)
+}
+
+/// Partitions in an extended one: a chain of tables, each naming a partition and the next table.
+fn logical(place: &mut Place<'_>, at: &Range<u64>, partitions: &mut Vec<Promise>) {
+    let mut table_at = at.start;
+    for _ in 0..MAX_PARTITIONS {
+        let Some(sector) = place.read(table_at, 512) else { return };
+        let Some(entries) = entries(&sector) else {
+            place.wreck(table_at, &sector, "the table of logical partitions must be");
+            return;
+        };
+        let mut next = None;
+        for (kind, part) in entries {
+            if MBR_EXTENDED.contains(&kind) {
+                next = at.start.checked_add(part.start);
+            } else if let (Some(start), Some(end)) =
+                (table_at.checked_add(part.start), table_at.checked_add(part.end))
+            {
+                let is_volume = !MBR_NO_VOLUME.contains(&kind);
+                partitions.push(Promise { at: start..end, is_volume });
+            }
+        }
+        match next {
+            Some(next) if next > table_at && next < at.end => table_at = next,
+            _ => return,
+        }
+    }
 }

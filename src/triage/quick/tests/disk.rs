@@ -223,11 +223,40 @@ pub(super) fn gpt_disk(length: u64, fill: Fill) -> Disk {
     let volume_end = length - (1 << 20);
     let mut boot = vec![0u8; 512];
     boot[3..11].copy_from_slice(b"NTFS    ");
+    boot[11..13].copy_from_slice(&512u16.to_le_bytes());
+    boot[13] = 8;
+    boot[40..48].copy_from_slice(&((volume_end - VOLUME) / 512 - 1).to_le_bytes());
+    boot[48..56].copy_from_slice(&((TABLE - VOLUME) / 4096).to_le_bytes());
+    boot[56..64].copy_from_slice(&((MIRROR - VOLUME) / 4096).to_le_bytes());
+    boot[64] = 0xF6;
+    boot[68] = 1;
     boot[510..].copy_from_slice(&[0x55, 0xAA]);
+    let records: Vec<u8> = (0..64).flat_map(file_record).collect();
     with_gpt(Disk::new(length, Fill::Zero), VOLUME, volume_end)
         .with(VOLUME..volume_end, fill)
         .bytes(VOLUME, &boot)
+        .bytes(MIRROR, &records[..4096])
+        .bytes(TABLE, &records)
         .bytes(volume_end - 512, &boot)
+}
+
+/// Where the mirror of the first file records of [`gpt_disk`] lies, and where its file table.
+pub(super) const MIRROR: u64 = VOLUME + 8192;
+pub(super) const TABLE: u64 = VOLUME + 16384;
+
+/// A file record without attributes.
+fn file_record(number: u32) -> Vec<u8> {
+    let mut record = vec![0u8; 1024];
+    record[..4].copy_from_slice(b"FILE");
+    for (at, value) in [(4, 0x30u16), (6, 3), (16, 1), (18, 1), (20, 0x38), (22, 1), (48, 7)] {
+        record[at..at + 2].copy_from_slice(&value.to_le_bytes());
+    }
+    for (at, value) in [(24, 0x40), (28, 1024), (44, number), (0x38, u32::MAX)] {
+        record[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    record[510] = 7;
+    record[1022] = 7;
+    record
 }
 
 /// A disk with one MBR partition that holds an ext4 file system full of text.
@@ -243,14 +272,40 @@ pub(super) fn mbr_ext(length: u64) -> Disk {
     block[4..8].copy_from_slice(&(((end - start) / 4096) as u32).to_le_bytes());
     block[0x18..0x1C].copy_from_slice(&2u32.to_le_bytes());
     block[0x20..0x24].copy_from_slice(&32_768u32.to_le_bytes());
+    block[0x28..0x2C].copy_from_slice(&8192u32.to_le_bytes());
     block[0x38..0x3A].copy_from_slice(&0xEF53u16.to_le_bytes());
     block[0x68..0x78].copy_from_slice(b"uuid of a volume");
+    let mut inodes = vec![0u8; 16_384];
+    // The root folder: kind and rights, links.
+    inodes[128..130].copy_from_slice(&0x41EDu16.to_le_bytes());
+    inodes[128 + 0x1A] = 3;
+    inodes[128 + 0x1C] = 8;
     Disk::new(length, Fill::Zero)
         .bytes(0, &mbr)
         .with(start..end, Fill::Text)
         .with(start..start + 4096, Fill::Zero)
         .bytes(start + 1024, &block)
+        .bytes(start + 4096, &descriptors((end - start).div_ceil(4096 * 32_768)))
+        .bytes(start + INODES, &inodes)
         .bytes((start + 32_768 * 4096).min(end - 1024), &block)
+}
+
+/// Where the inode table of [`mbr_ext`] lies in its volume.
+pub(super) const INODES: u64 = 502 * 4096;
+
+/// Group descriptors: the first group holds the root folder alone, the others no inode.
+fn descriptors(groups: u64) -> Vec<u8> {
+    (0..groups)
+        .flat_map(|group| {
+            let mut one = vec![0u8; 32];
+            for (at, block) in [(0, 500u32), (4, 501), (8, 502)] {
+                one[at..at + 4].copy_from_slice(&block.to_le_bytes());
+            }
+            let free = if group == 0 { 8181u16 } else { 8192 };
+            one[14..16].copy_from_slice(&free.to_le_bytes());
+            one
+        })
+        .collect()
 }
 
 /// A hosted sparse extent: header, descriptor, tables that count up, grains of text.

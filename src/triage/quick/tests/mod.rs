@@ -6,6 +6,7 @@ mod geometry;
 mod odds;
 mod sampling;
 mod small;
+mod structures;
 
 use disk::{Disk, Fill, gpt_disk};
 

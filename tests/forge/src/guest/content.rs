@@ -1,6 +1,11 @@
 //! The files that guests hold.
 
-use std::{fs, io, io::Write as _, path::Path};
+use std::{
+    fs, io,
+    io::Write as _,
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use flate2::{Compression, Crc, write::GzEncoder, write::ZlibEncoder};
 
@@ -29,12 +34,16 @@ fn file(name: &str, bytes: Vec<u8>) -> File {
 pub fn files(scale: usize, scratch: &Path) -> io::Result<Vec<File>> {
     let mut rng = Rng::new(77);
     let text = text(&mut rng, scale << 21);
-    // A real program of some megabytes, the same for a whole test run.
-    let mut program = fs::read(std::env::current_exe()?)?;
+    // A real program of some megabytes that every Debian has: the test's own would be another
+    // after every build.
+    let mut program = fs::read("/usr/bin/perl").or_else(|_| fs::read(std::env::current_exe()?))?;
     program.truncate((scale * 3) << 20);
     let sources = [text.as_slice(), &program].concat();
     let raw = scratch.join("raw.bin");
     fs::write(&raw, &sources)?;
+    // Archives keep it.
+    let then = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    fs::File::options().write(true).open(&raw)?.set_modified(then)?;
     let half = scratch.join("half.bin");
     fs::write(&half, &sources[..sources.len() * 2 / 5])?;
     let pack = |name: &str, arguments: &[&str]| tool(name, arguments, Some(&raw));
