@@ -34,25 +34,38 @@ pub(super) fn held_grains(extent: &SeSparseExtent, file: &dyn ReadAt) -> Option<
         })?;
         return Some(if named == 0 { written(extent, file, 0) } else { 0 });
     };
-    let mut found = Found::default();
+    let mut found = Found { grains: extent.grain_count(), ..Found::default() };
     let table_bytes = header.table_size.0.saturating_mul(SECTOR_BYTES);
     let tables = volatile.free_gt_number.saturating_mul(table_bytes);
     for_area(file, header.tables, tables, |bytes| found.tables(bytes, table_bytes))?;
-    for_area(file, header.bitmap, u64::MAX, |bytes| found.bitmap(bytes))?;
+    // A size that lies would have other areas read as bits.
+    let area = header.bitmap.size.0.saturating_mul(SECTOR_BYTES);
+    let at = header.bitmap.offset.0.saturating_mul(SECTOR_BYTES);
+    let fits = at.saturating_add(area) <= file.len_bytes();
+    let bits = if fits { area } else { extent.grain_count().div_ceil(8) };
+    for_area(file, header.bitmap, bits, |bytes| found.bitmap(bytes))?;
     let owners = grains_in_file(extent, file).saturating_mul(8);
     for_area(file, header.backmap, owners, |bytes| found.backmap(bytes))?;
     // What the guest unmapped keeps its grain until another one needs it.
     let by_use = found.used.max(found.owned).saturating_sub(found.unmapped);
-    // A table is taken for a grain: one that holds nothing was emptied.
-    let by_tables = found.named.saturating_add(found.empty_tables);
-    let behind = written(extent, file, found.next);
-    let held = by_use.max(by_tables).max(found.named.saturating_add(behind));
+    // Where a map of the grains is empty, it may have been wiped: then what it would have named is
+    // looked for. A table is taken for a grain, so one that holds nothing was emptied.
+    let (mut by_tables, mut by_data) = (found.named, 0);
+    if found.used == 0 && found.owned == 0 {
+        by_tables = by_tables.saturating_add(found.empty_tables);
+    }
+    if found.used == 0 || found.owned == 0 {
+        by_data = found.named.saturating_add(written(extent, file, found.next));
+    }
+    let held = by_use.max(by_tables).max(by_data);
     let slack = if volatile.replay_journal { OPEN_GRAINS } else { 0 };
     Some(held.saturating_sub(slack))
 }
 
 #[derive(Default)]
 struct Found {
+    /// Grains there can be: what names one beyond is noise.
+    grains: u64,
     /// Entries of tables in use that name a grain.
     named: u64,
     /// Those whose grain the guest gave back.
@@ -77,7 +90,7 @@ impl Found {
                 self.empty_tables = self.empty_tables.saturating_add(1);
                 continue;
             }
-            for entry in u64s(table) {
+            for entry in u64s(table).filter(|entry| unpack(*entry) < self.grains) {
                 match entry >> 60 {
                     1 => self.unmapped = self.unmapped.saturating_add(1),
                     3 => self.named = self.named.saturating_add(1),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use vmglean_formats::vmdk::{ContentId, CreateType, ExtentFormat, ExtentKind};
+use vmglean_formats::vmdk::{Access, ContentId, CreateType, ExtentFormat, ExtentKind};
 
 use super::{
     facts::DescriptorFacts,
@@ -48,6 +48,10 @@ pub struct LinkExtent {
     pub kind: Option<ExtentKind>,
     /// Virtual length.
     pub length_bytes: Option<u64>,
+    /// Where it begins in the file; `None` past 2^64.
+    pub offset_bytes: Option<u64>,
+    /// How its line says it may be used.
+    pub access: Access,
 }
 
 impl LinkExtent {
@@ -62,6 +66,12 @@ impl LinkExtent {
     pub fn is_flat(&self) -> bool {
         matches!(self.kind, Some(ExtentKind::Flat | ExtentKind::Vmfs))
     }
+
+    /// Where it ends in the file; `None` where that is not known or past 2^64.
+    #[must_use]
+    pub fn end_bytes(&self) -> Option<u64> {
+        self.offset_bytes?.checked_add(self.length_bytes?)
+    }
 }
 
 /// Follows chains and remembers how much was followed.
@@ -71,7 +81,7 @@ pub(super) struct Linker<'a> {
     followed: usize,
 }
 
-fn finding(file: &CatalogFile, code: &str, what: String, next: Option<&str>) -> Finding {
+pub(super) fn finding(file: &CatalogFile, code: &str, what: String, next: Option<&str>) -> Finding {
     Finding {
         code: code.to_owned(),
         weight: Weight::Damage,
@@ -125,6 +135,7 @@ impl<'a> Linker<'a> {
             }
             self.followed += 1;
             let link = self.link(id, &mut findings);
+            self.copies(&link, &mut findings);
             next = self.parent(id, &link, links.first(), &mut findings);
             links.push(link);
         }
@@ -156,6 +167,8 @@ impl<'a> Linker<'a> {
                     name: String::from_utf8_lossy(file.stem()).into_owned(),
                     kind: Some(ExtentKind::Sparse),
                     length_bytes: file.capacity_bytes(),
+                    offset_bytes: Some(0),
+                    access: facts.extents.first().map_or(Access::ReadWrite, |line| line.access),
                 };
                 ChainLink {
                     file: Some(id),
@@ -163,7 +176,7 @@ impl<'a> Linker<'a> {
                     extents: vec![own],
                     capacity_bytes: file.capacity_bytes().or_else(|| facts.capacity_bytes()),
                     vmware_encrypted: facts.vmware_encrypted,
-                    is_base: !facts.has_parent,
+                    is_base: !facts.has_parent && facts.hint.is_none(),
                 }
             }
             Content::Sparse { embedded: Some(facts), .. } => {
@@ -177,6 +190,8 @@ impl<'a> Linker<'a> {
                     name: String::from_utf8_lossy(file.stem()).into_owned(),
                     kind: None,
                     length_bytes: *capacity_bytes,
+                    offset_bytes: Some(0),
+                    access: Access::ReadWrite,
                 }],
                 capacity_bytes: *capacity_bytes,
                 vmware_encrypted: false,
@@ -196,8 +211,14 @@ impl<'a> Linker<'a> {
         let mut extents = Vec::with_capacity(facts.extents.len());
         for line in &facts.extents {
             let name = line.name.clone().into_string();
-            let (kind, length_bytes) = (Some(line.kind), line.length_bytes);
-            let mut extent = LinkExtent { file: None, name, kind, length_bytes };
+            let mut extent = LinkExtent {
+                file: None,
+                name,
+                kind: Some(line.kind),
+                length_bytes: line.length_bytes,
+                offset_bytes: line.offset_bytes,
+                access: line.access,
+            };
             if extent.needs_file() {
                 extent.file = self.extent_file(file, &extent.name, line.kind, findings);
             }
@@ -217,11 +238,26 @@ impl<'a> Linker<'a> {
             extents,
             capacity_bytes: facts.capacity_bytes(),
             vmware_encrypted: facts.vmware_encrypted,
-            is_base: !facts.has_parent
-                && !matches!(
-                    facts.create_type,
-                    Some(CreateType::VmfsSparse | CreateType::SeSparse)
-                ),
+            is_base: !facts.has_parent && !says_delta(facts),
+        }
+    }
+
+    /// Tells files that stand in for others whose copies their names call them.
+    fn copies(&self, link: &ChainLink, findings: &mut Vec<Finding>) {
+        let mut told = HashSet::new();
+        let extents = link.extents.iter().filter_map(|extent| extent.file);
+        for id in link.file.into_iter().chain(extents).filter(|id| told.insert(*id)) {
+            let file = self.index.file(id);
+            if file.name.is_copy() {
+                let what = format!(
+                    "by its name a copy; it is taken because {:?} itself is not there, and nothing \
+                     tells how old it is",
+                    String::from_utf8_lossy(file.stem())
+                );
+                let next = "look for the file itself under another name or in another folder, and \
+                            compare both before this one is used";
+                findings.push(finding(file, "chain.copy-taken", what, Some(next)));
+            }
         }
     }
 
@@ -320,6 +356,8 @@ impl<'a> Linker<'a> {
             name: String::from_utf8_lossy(file.stem()).into_owned(),
             kind: None,
             length_bytes,
+            offset_bytes: Some(0),
+            access: Access::ReadWrite,
         }
     }
 
@@ -341,7 +379,10 @@ impl<'a> Linker<'a> {
                 rest.is_some_and(|rest| is_extent_ending(&rest))
             })
             .collect();
-        found.sort_by(|a, b| self.index.file(*a).stem().cmp(self.index.file(*b).stem()));
+        let name = |id: &FileId| &self.index.file(*id).name;
+        found.sort_by_key(|id| {
+            (name(id).stem.to_ascii_lowercase(), name(id).is_copy(), name(id).suffixes.len(), *id)
+        });
         // A plain copy and a renamed one of the same extent are one extent.
         found.dedup_by(|b, a| {
             self.index.file(*a).stem().eq_ignore_ascii_case(self.index.file(*b).stem())
@@ -362,6 +403,12 @@ impl<'a> Linker<'a> {
         };
         if link.is_base {
             return None;
+        }
+        if facts.parent_cid == Some(ContentId::NO_PARENT) {
+            let what = "is a delta, yet its parentCID says that it has no parent".to_owned();
+            let next = "a host reads zeros for all that this delta does not hold: set parentCID to \
+                        the parent's CID in a copy";
+            findings.push(finding(file, "chain.delta-without-parent", what, Some(next)));
         }
         let parent = self.named_parent(file, facts, findings)?;
         let parent_file = self.index.file(parent);
@@ -436,6 +483,7 @@ impl<'a> Linker<'a> {
         let by_cid: Vec<FileId> = facts
             .parent_cid
             .into_iter()
+            .filter(|cid| *cid != ContentId::NO_PARENT)
             .flat_map(|cid| self.index.with_cid(cid.0))
             .filter(|id| {
                 let other = self.index.file(*id);
@@ -485,6 +533,16 @@ impl<'a> Linker<'a> {
         findings.push(finding(file, "chain.parent-guessed", what, Some(next)));
         Some(parent)
     }
+}
+
+/// Whether anything besides `parentCID` says that a disk stands on another.
+fn says_delta(facts: &DescriptorFacts) -> bool {
+    facts.hint.is_some()
+        || matches!(facts.create_type, Some(CreateType::VmfsSparse | CreateType::SeSparse))
+        || facts
+            .extents
+            .iter()
+            .any(|line| matches!(line.kind, ExtentKind::VmfsSparse | ExtentKind::SeSparse))
 }
 
 /// `-flat.vmdk`, `-delta.vmdk`, `-sesparse.vmdk`, `-s001.vmdk`, `-f001.vmdk`.

@@ -2,7 +2,7 @@
 
 use vmglean_formats::{
     Checked, Defect, DefectKind, FormatError, ReadAt,
-    vmdk::{CreateType, Descriptor, ExtentKind, descriptor::ContentId},
+    vmdk::{Access, CreateType, Descriptor, ExtentKind, descriptor::ContentId},
     vmsd::Vmsd,
     vmsn::Checkpoint,
     vmx::{Encryption, Vmx},
@@ -17,6 +17,10 @@ pub struct ExtentLine {
     pub name: Box<str>,
     /// Virtual length; `None` past 2^64.
     pub length_bytes: Option<u64>,
+    /// Where it begins in that file; `None` past 2^64.
+    pub offset_bytes: Option<u64>,
+    /// How it may be used.
+    pub access: Access,
 }
 
 /// What a descriptor says of its disk.
@@ -65,6 +69,8 @@ impl DescriptorFacts {
                     kind: line.kind,
                     name: line.name.clone().unwrap_or_default().into_boxed_str(),
                     length_bytes: line.length.to_bytes().map(|bytes| bytes.0),
+                    offset_bytes: line.offset.map_or(Some(0), |at| Some(at.to_bytes()?.0)),
+                    access: line.access,
                 })
                 .collect(),
             defects,

@@ -30,6 +30,10 @@ pub struct CatalogFile {
     pub size_bytes: u64,
     /// Last change of content, nanoseconds since 1970 UTC; 0 where it could not be asked.
     pub mtime_ns: i128,
+    /// Last change of the file itself, in the same unit, which nobody can set back.
+    pub ctime_ns: i128,
+    /// The file system's number for it.
+    pub inode: u64,
     /// Its name taken apart.
     pub name: NameParts,
     /// What it is.

@@ -206,9 +206,11 @@ impl<'a> Index<'a> {
                 && file.path.folder_bytes() == folder.as_bytes()
                 && file.stem().eq_ignore_ascii_case(name)
         });
-        // Where a name stands both plain and with something appended, the plain one is meant.
-        let best = stems.min_by_key(|id| self.file(*id).name.suffixes.len())?;
-        let how = if self.file(best).name.suffixes.is_empty() { How::Exact } else { How::Renamed };
+        // Where a name stands both plain and with something appended, the plain one is meant; a
+        // copy is the last resort.
+        let name = |id: &FileId| &self.file(*id).name;
+        let best = stems.min_by_key(|id| (name(id).is_copy(), name(id).suffixes.len()))?;
+        let how = if name(&best).suffixes.is_empty() { How::Exact } else { How::Renamed };
         Some((best, how))
     }
 

@@ -1,22 +1,18 @@
 //! Groups files to machines.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     os::unix::ffi::OsStrExt as _,
 };
 
 use super::{
-    chain::{Linker, snapshot_number},
+    chain::{Linker, finding, snapshot_number},
     disk::{MachineDisk, may_be_leaf},
     facts::{SnapshotFacts, VmwareEncryption, VmxFacts},
     file::{CatalogFile, Content, FileId},
     index::{Index, Lookup},
 };
-use crate::{
-    families::NameKind,
-    finding::{Finding, Weight},
-    source::RelPath,
-};
+use crate::{families::NameKind, finding::Finding, source::RelPath};
 
 /// Where a configuration can be had from, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,11 +124,8 @@ impl Machine {
 pub fn assemble(index: &Index<'_>) -> (Vec<Machine>, HashSet<FileId>) {
     let mut build =
         Build { index, linker: Linker::new(index), claimed: HashSet::new(), machines: Vec::new() };
-    let configured: Vec<FileId> = index
-        .iter()
-        .filter(|(_, file)| matches!(file.name.kind, NameKind::Vmx | NameKind::Vmtx))
-        .map(|(id, _)| id)
-        .collect();
+    let configured: Vec<FileId> =
+        index.iter().map(|(id, _)| id).filter(|id| build.is_configuration(*id)).collect();
     // A configuration inside VMware's own encryption names no disk that can be read.
     let readable = |id: &FileId| match &index.file(*id).content {
         // Neither does one whose disks are in the part that is torn off.
@@ -152,6 +145,7 @@ pub fn assemble(index: &Index<'_>) -> (Vec<Machine>, HashSet<FileId>) {
     }
     build.add_leftovers();
     build.find_unnamed_disks();
+    build.find_frozen_disks();
     let Build { mut machines, claimed, .. } = build;
     machines.sort_by(|a, b| {
         let key = |m: &Machine| (m.root, m.folder.clone(), m.name.clone(), m.anchor());
@@ -202,6 +196,17 @@ fn machine_stem(file: &CatalogFile) -> Vec<u8> {
 }
 
 impl<'a> Build<'a, '_> {
+    /// Whether a file is a machine's configuration, and not what is left of a copy beside it.
+    fn is_configuration(&self, id: FileId) -> bool {
+        let file = self.index.file(id);
+        let is_beside = || {
+            let plain = self.index.beside(file.root, &file.folder(), file.stem());
+            plain.is_some_and(|(id, _)| !self.index.file(id).name.is_copy())
+        };
+        matches!(file.name.kind, NameKind::Vmx | NameKind::Vmtx)
+            && !(file.name.is_copy() && is_beside())
+    }
+
     /// The disks that the configuration `config` names.
     fn configured(&mut self, config: FileId, facts: &VmxFacts) -> Vec<MachineDisk> {
         let config = self.index.file(config);
@@ -238,16 +243,7 @@ impl<'a> Build<'a, '_> {
             }
             None => {
                 // Nothing tells its disks: those of its name, or all of a folder it has alone.
-                let alone = self
-                    .index
-                    .in_folder(file.root, &folder)
-                    .iter()
-                    .filter(|other| {
-                        let kind = self.index.file(**other).name.kind;
-                        matches!(kind, NameKind::Vmx | NameKind::Vmtx)
-                    })
-                    .count()
-                    == 1;
+                let alone = self.machines_in(file.root, &folder) == 1;
                 let leaves = self.leaves(file.root, &folder);
                 let ours = leaves
                     .into_iter()
@@ -262,11 +258,7 @@ impl<'a> Build<'a, '_> {
     /// Folders whose disks no configuration claims: a machine each, or one for each disk name.
     fn add_leftovers(&mut self) {
         for (root, folder) in self.index.folders() {
-            let has_vmx =
-                self.index.in_folder(root, &folder).iter().any(|id| {
-                    matches!(self.index.file(*id).name.kind, NameKind::Vmx | NameKind::Vmtx)
-                });
-            if has_vmx {
+            if self.machines_in(root, &folder) > 0 {
                 // Whatever is left beside a configuration that does not name it is an orphan.
                 continue;
             }
@@ -447,6 +439,64 @@ impl<'a> Build<'a, '_> {
         }
     }
 
+    /// A machine that runs on a disk which a snapshot froze, or on which a delta of no machine
+    /// stands, was turned back: powered on as it is, it makes the delta worthless.
+    fn find_frozen_disks(&mut self) {
+        let running: HashSet<FileId> =
+            self.machines.iter().flat_map(|m| m.disks.iter().filter_map(|d| d.leaf)).collect();
+        let mut above: HashMap<FileId, FileId> = HashMap::new();
+        for (id, file) in self.index.iter().filter(|(id, _)| !self.claimed.contains(id)) {
+            let Some(facts) = file.descriptor().filter(|facts| facts.has_parent) else { continue };
+            let Some(hint) = &facts.hint else { continue };
+            if let Lookup::Found(parent, _) =
+                self.index.lookup(file.root, &file.folder(), hint.as_bytes())
+                && running.contains(&parent)
+                && facts.parent_cid.is_some()
+                && facts.parent_cid == self.index.file(parent).descriptor().and_then(|d| d.cid)
+            {
+                above.entry(parent).or_insert(id);
+            }
+        }
+        for machine in &mut self.machines {
+            let list = machine.snapshots.map(|id| self.index.file(id));
+            for leaf in machine.disks.iter().filter_map(|disk| disk.leaf) {
+                let file = self.index.file(leaf);
+                let name = file.path.file_name().to_string_lossy();
+                let frozen = list.and_then(|list| {
+                    let Content::Snapshots(facts) = &list.content else { return None };
+                    facts.points.iter().find(|point| {
+                        point.disks.iter().any(|disk| {
+                            let folder = list.folder();
+                            let found = self.index.lookup(list.root, &folder, disk.as_bytes());
+                            matches!(found, Lookup::Found(id, _) if id == leaf)
+                        })
+                    })
+                });
+                let delta = above.get(&leaf).map(|id| self.index.file(*id));
+                let over = delta.map(|delta| delta.path.file_name().to_string_lossy());
+                let what = match (frozen, &over) {
+                    (Some(point), _) => format!(
+                        "the machine runs on {name:?}, which snapshot {:?} froze{}",
+                        point.display_name.as_deref().unwrap_or("without name"),
+                        over.map_or_else(String::new, |over| format!("; {over:?} stands on it")),
+                    ),
+                    (None, Some(over)) => {
+                        format!("the machine runs on {name:?}, and delta {over:?} stands on it")
+                    }
+                    (None, None) => continue,
+                };
+                machine.findings.push(Finding {
+                    next: Some(
+                        "do not power it on as it is: what was written since the snapshot lies in \
+                         a delta, which that would make worthless"
+                            .to_owned(),
+                    ),
+                    ..missing(file, "snapshot.frozen-disk", what)
+                });
+            }
+        }
+    }
+
     /// Whether the suspended state that the configuration names is there.
     fn state_file(&self, own: Option<FileId>, findings: &mut Vec<Finding>) {
         let Some(file) = own.map(|id| self.index.file(id)) else { return };
@@ -511,23 +561,12 @@ impl<'a> Build<'a, '_> {
 
     /// How many configurations lie in a folder.
     fn machines_in(&self, root: usize, folder: &RelPath) -> usize {
-        self.index
-            .in_folder(root, folder)
-            .iter()
-            .filter(|id| matches!(self.index.file(**id).name.kind, NameKind::Vmx | NameKind::Vmtx))
-            .count()
+        self.index.in_folder(root, folder).iter().filter(|id| self.is_configuration(**id)).count()
     }
 }
 
 fn missing(file: &CatalogFile, code: &str, what: String) -> Finding {
-    Finding {
-        code: code.to_owned(),
-        weight: Weight::Damage,
-        path: file.shown.to_string_lossy().into_owned(),
-        offset_bytes: None,
-        what,
-        next: Some("look for it in other folders and datastores, or restore it".to_owned()),
-    }
+    finding(file, code, what, Some("look for it in other folders and datastores, or restore it"))
 }
 
 /// Whether a current disk misses a link of this name: it is then told there.

@@ -55,6 +55,8 @@ pub fn read_file(
         path: found.path.clone(),
         size_bytes: 0,
         mtime_ns: 0,
+        ctime_ns: 0,
+        inode: 0,
         name,
         content: Content::Other,
         findings: Vec::new(),
@@ -67,8 +69,20 @@ pub fn read_file(
         Ok(source) => {
             file.size_bytes = source.stamp().len_bytes;
             file.mtime_ns = source.stamp().mtime_ns;
+            file.ctime_ns = source.stamp().ctime_ns;
+            file.inode = source.stamp().inode;
             match classify(&source, &mut file) {
-                Ok(content) => file.content = content,
+                Ok(content) => {
+                    // Somebody's copy of a configuration: the machine is not made of it, and can
+                    // be had back from it.
+                    if file.name.kind == NameKind::Vmx
+                        && file.name.is_copy()
+                        && matches!(content, Content::Vmx(_))
+                    {
+                        file.name.kind = NameKind::VmxBackup;
+                    }
+                    file.content = content;
+                }
                 Err(error) => unreadable(&mut file, &in_one_line(&error)),
             }
         }

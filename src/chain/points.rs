@@ -177,7 +177,8 @@ pub(super) fn rank(
     for (link, sums) in chosen.into_iter().zip(counted) {
         // Stopped, or no such link.
         let Some(sums) = sums else { continue };
-        let snapshot = if link == 0 { None } else { named.get(&link).copied() };
+        // A snapshot's disk is never the running one, though the chain was asked for from it.
+        let snapshot = named.get(&link).copied();
         let Some(record) = links.get(link) else { continue };
         let time = snapshot
             .and_then(|snapshot| i64::try_from(snapshot.time_us?).ok())

@@ -37,7 +37,7 @@ pub struct Args {
     /// Stop measuring after this time (90s, 20m, 1h30m) and exit with 75; --state goes on later
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub budget: Option<Duration>,
-    /// Read every byte of every disk instead of samples
+    /// Map every byte of every disk instead of measuring samples
     #[arg(long)]
     pub full: bool,
     /// Keep what is judged in FILE, and go on from there when run again

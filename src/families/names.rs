@@ -120,6 +120,12 @@ impl NameParts {
     pub fn is_renamed(&self) -> bool {
         self.suffixes.iter().any(|suffix| suffix.meaning != SuffixMeaning::Ordinary)
     }
+
+    /// Whether an ordinary copy's ending was appended: `.bak`, `.old`, `.1`.
+    #[must_use]
+    pub fn is_copy(&self) -> bool {
+        self.suffixes.iter().any(|suffix| suffix.meaning == SuffixMeaning::Ordinary)
+    }
 }
 
 /// A name that ransom notes have.

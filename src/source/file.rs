@@ -29,6 +29,11 @@ pub struct FileStamp {
     pub len_bytes: u64,
     /// Last change of content, nanoseconds since 1970 UTC.
     pub mtime_ns: i128,
+    /// Last change of the file itself, in the same unit: content, name, owner or times. No program
+    /// can set it back.
+    pub ctime_ns: i128,
+    /// The file system's number for it.
+    pub inode: u64,
     /// Bytes the file system has allocated for it.
     pub allocated_bytes: u64,
 }
@@ -43,9 +48,12 @@ pub struct SourceFile {
 
 impl SourceFile {
     pub(super) fn new(file: File, meta: &Metadata, access: Access) -> Self {
+        let ns = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
         let stamp = FileStamp {
             len_bytes: meta.len(),
-            mtime_ns: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
+            mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
+            ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
+            inode: meta.ino(),
             allocated_bytes: meta.blocks().saturating_mul(512),
         };
         let map = match access {

@@ -68,7 +68,7 @@ pub(super) fn judge_companions(
     for finding in machine.findings.iter().filter(|f| f.weight == Weight::Damage) {
         let loss = match finding.code.as_str() {
             "snapshot.disk-missing" => Loss::SnapshotDisk,
-            "machine.disks-unnamed" => Loss::Unread,
+            "machine.disks-unnamed" | "snapshot.frozen-disk" => Loss::Unread,
             _ => Loss::State,
         };
         found.lost.push((loss, finding.what.clone()));

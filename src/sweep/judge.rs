@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use vmglean_formats::{ByteOffset, ReadAt as _, detect::FileKind, vmdk::ExtentFormat};
 
 use super::{
-    Job, StateError,
+    Job, StateError, full,
     gather::Gathered,
     state::State,
     structure::{Inflate, Tables, walk_tables},
@@ -263,7 +263,7 @@ fn made_by(job: &Job<'_>) -> String {
         env!("CARGO_PKG_VERSION"),
         quick.samples,
         quick.sample_bytes,
-        if quick.full { ", full" } else { "" },
+        if quick.full { ", mapped" } else { "" },
         &families[..16],
     )
 }
@@ -271,7 +271,9 @@ fn made_by(job: &Job<'_>) -> String {
 fn key(file: &CatalogFile, context: &DiskContext) -> String {
     let mut hash = blake3::Hasher::new();
     hash.update(file.shown.as_os_str().as_encoded_bytes());
-    let facts = format!("\0{}\0{}\0{context:?}", file.size_bytes, file.mtime_ns);
+    // Times of content are set at will; those of the file itself are not.
+    let CatalogFile { size_bytes, mtime_ns, ctime_ns, inode, .. } = file;
+    let facts = format!("\0{size_bytes}\0{mtime_ns}\0{ctime_ns}\0{inode}\0{context:?}");
     hash.update(facts.as_bytes());
     hash.finalize().to_hex().to_string()
 }
@@ -329,12 +331,13 @@ fn announce(index: &Index<'_>, machines: &[Machine], background: &mut Background
                     (plain && Some(id) != link.file).then_some(id)
                 }));
                 let extents = link.extents.iter();
-                for (id, length) in extents.filter_map(|e| Some((e.file?, e.length_bytes))) {
+                for (id, end) in extents.filter_map(|e| Some((e.file?, e.end_bytes()))) {
                     if (index.file(id).name.kind == NameKind::Flat || background.flat.contains(&id))
-                        && let Some(length) = length
+                        && let Some(end) = end
                         && link.described
                     {
-                        background.expected.insert(id, length);
+                        let known = background.expected.entry(id).or_default();
+                        *known = end.max(*known);
                     }
                     if link.vmware_encrypted || whole {
                         let by = if whole { "its configuration" } else { "its descriptor" };
@@ -406,7 +409,10 @@ fn judge_one_disk(
         Ok(source) => source,
         Err(why) => return Some(Judged::Gone(why)),
     };
-    let content = judge_disk(&source, context, &job.options.quick, job.families);
+    let mut content = judge_disk(&source, context, &job.options.quick, job.families);
+    if job.options.quick.full {
+        content = full::with_map(&source, context, content, job)?;
+    }
     job.read_bytes.fetch_add(content.read_bytes, Ordering::Relaxed);
     let quick = &job.options.quick;
     let grains = if quick.full { Inflate::All } else { Inflate::Some(quick.samples) };

@@ -1,8 +1,10 @@
 //! The main job: a datastore read, every machine judged, the way back named.
 
 mod companions;
+mod full;
 mod gather;
 mod judge;
+mod lines;
 mod options;
 mod record;
 mod route;

@@ -293,6 +293,8 @@ fn next_command(
     let hit = machine.disks.iter().zip(disks).find(|(_, judged)| {
         !matches!(judged.verdict, DiskVerdict::Untouched | DiskVerdict::DescriptorLost)
     });
+    let frozen = machine.findings.iter().find(|f| f.code == "snapshot.frozen-disk");
+    let frozen = frozen.map(|finding| Path::new(&finding.path));
     let leaf = || {
         let disk = hit.map(|(disk, _)| disk).or_else(|| machine.disks.first())?;
         disk.leaf.or_else(|| disk.files().first().copied())
@@ -302,6 +304,9 @@ fn next_command(
         Route::RebuildConfig | Route::RollbackSnapshot => salvage(machine, index, folder()),
         Route::Examine if hit.is_none() && config == ConfigState::Unreadable => {
             command("inspect", machine.config.own.map_or_else(folder, shown))
+        }
+        Route::Examine if hit.is_none() && frozen.is_some() => {
+            command("chain", frozen.unwrap_or_else(folder))
         }
         Route::SalvageDisk | Route::RestoreBackup | Route::Examine => match leaf() {
             // What is missing or does not fit, and what could take its place, is the chain's to say.

@@ -2,7 +2,10 @@
 
 use vmglean_formats::{Defect, DefectKind};
 
-use super::judge::{DiskFileJudgement, Judged, Judgements, holds_disk_data};
+use super::{
+    judge::{DiskFileJudgement, Judged, Judgements, holds_disk_data},
+    lines,
+};
 use crate::{
     catalog::{CatalogFile, ChainLink, Content, FileId, Index, LinkExtent, MachineDisk},
     finding::{Evidence, EvidenceKind, Finding, Weight},
@@ -56,7 +59,7 @@ pub(super) struct DiskJudged {
 }
 
 /// Findings that make a chain as a whole unfit to be trusted, though its bytes may be whole.
-const DOUBTS: [&str; 7] = [
+const DOUBTS: [&str; 12] = [
     "chain.cid-unread",
     "chain.cid-mismatch",
     "chain.capacity-differs",
@@ -64,6 +67,11 @@ const DOUBTS: [&str; 7] = [
     "chain.parent-by-cid",
     "chain.parent-guessed",
     "chain.raw-device",
+    "chain.copy-taken",
+    "chain.delta-without-parent",
+    "chain.extent-access",
+    "chain.extent-long",
+    "chain.extent-overlap",
 ];
 
 /// Findings that mean that a part is not there.
@@ -280,14 +288,46 @@ impl<'a> Parts<'a> {
             Some(id) => self.torn_descriptor(id),
             None => LinkState::Whole,
         };
+        let mut hit = (0_usize, 0_usize);
         for extent in &link.extents {
-            worst = worst.max(self.extent(extent, link));
+            let state = self.extent(extent, link);
+            worst = worst.max(state);
+            match state {
+                LinkState::Encrypted => hit.0 += 1,
+                LinkState::Missing | LinkState::Unreadable => {}
+                _ if self.holds_something(extent) => hit.1 += 1,
+                _ => {}
+            }
         }
+        // What one extent lost, its neighbours still hold.
+        if worst == LinkState::Encrypted && hit.1 > 0 {
+            let first = self.reasons.iter().find(|(of, _)| *of == LinkState::Encrypted);
+            let why = first.map_or_else(String::new, |(_, why)| format!(": {why}"));
+            let all = link.extents.len();
+            worst = self.note(
+                LinkState::Partly,
+                format!("{} of its {all} extents are encrypted{why}", hit.0),
+            );
+        }
+        let lines = lines::contradictions(link, self.index, self.judgements);
+        if let Some(first) = lines.first() {
+            worst = worst.max(self.note(LinkState::Undetermined, first.what.clone()));
+        }
+        self.findings.extend(lines);
         if link.extents.is_empty() && !link.described {
             let why = "its descriptor is lost and no extent is named after it".to_owned();
             worst = worst.max(self.note(LinkState::Missing, why));
         }
         worst
+    }
+
+    /// Whether a file stands behind an extent and has anything of the disk in it.
+    fn holds_something(&self, extent: &LinkExtent) -> bool {
+        let Some(id) = extent.file.filter(|_| extent.needs_file()) else { return false };
+        self.judgements.disk(id).is_none_or(|judged| match &judged.tables {
+            Some(tables) => tables.stored_bytes > 0 || !tables.complete,
+            None => judged.content.zero_share < 1.0,
+        })
     }
 
     /// A descriptor that can be read, though not all of it is sound.
@@ -475,12 +515,17 @@ impl<'a> Parts<'a> {
             state = state.max(self.note(LinkState::Damaged, format!("{own}: {what}")));
         }
         if extent.kind.is_some()
-            && let Some(line) = extent.length_bytes
+            && let Some(line) = extent.end_bytes().or(extent.length_bytes)
             && extent.is_flat()
             && content.original_size_bytes < line
         {
+            let from = match extent.offset_bytes {
+                Some(0) => String::new(),
+                Some(at) => format!(", from byte {at} on"),
+                None => ", from beyond 2^64 on".to_owned(),
+            };
             let what = format!(
-                "the file holds {} bytes, its extent line says {line}: the end is missing",
+                "the file holds {} bytes, its extent line ends at {line}{from}: the end is missing",
                 content.original_size_bytes
             );
             self.findings.push(Finding {

@@ -6,6 +6,7 @@ mod damage;
 mod evidence;
 mod exit_codes;
 mod formats;
+mod lies;
 mod resume;
 mod run;
 mod traps;

@@ -7,7 +7,10 @@ use std::{
 };
 
 use tempfile::TempDir;
-use vmglean_forge::damage::{Cipher, KeyStream};
+use vmglean_forge::{
+    damage::{Cipher, KeyStream},
+    scale,
+};
 
 use crate::run::{codes, configure, folder, machine, tool, vmglean};
 
@@ -68,17 +71,18 @@ fn make(with_configuration: bool) -> TempDir {
     };
     let healthy = make("healthy");
     tool(&healthy, "qemu-img", &["create", "-q", "-f", "vmdk", "base.vmdk", "64M"]);
-    tool(
-        &healthy,
-        "qemu-io",
-        &["-f", "vmdk", "-c", "write -P 0x11 0 1M", "-c", "write -P 0x22 10M 1M", "base.vmdk"],
-    );
+    // One byte over and over would look like a wiped disk.
+    let words = root.path().join("words");
+    fs::write(&words, scale::text(1, 1 << 20)).unwrap();
+    let write = |place: &str| format!("write -s {} {place}", words.display());
+    let (first, second, third) = (write("0 1M"), write("10M 1M"), write("20M 64k"));
+    tool(&healthy, "qemu-io", &["-f", "vmdk", "-c", &first, "-c", &second, "base.vmdk"]);
     tool(
         &healthy,
         "qemu-img",
         &["create", "-q", "-f", "vmdk", "-b", "base.vmdk", "-F", "vmdk", "child.vmdk"],
     );
-    tool(&healthy, "qemu-io", &["-f", "vmdk", "-c", "write -P 0x33 0 64k", "child.vmdk"]);
+    tool(&healthy, "qemu-io", &["-f", "vmdk", "-c", &third, "child.vmdk"]);
     let base = fs::read(healthy.join("base.vmdk")).unwrap();
     let child = fs::read(healthy.join("child.vmdk")).unwrap();
 

@@ -59,10 +59,10 @@ impl Case {
         self.folder.path().join("out")
     }
 
-    /// A base of 64 MiB with 0x11 in its first MiB and 0x22 in the MiB at 10 MiB.
+    /// A base of 64 MiB with letters in its first MiB and others in the MiB at 10 MiB.
     pub(crate) fn base(&self, options: &str) {
         self.qemu("qemu-img", &["create", "-q", "-f", "vmdk", "-o", options, "base.vmdk", "64M"]);
-        self.write("base.vmdk", &["write -P 0x11 0 1M", "write -P 0x22 10M 1M"]);
+        self.write("base.vmdk", &[&self.letters(1, "0 1M"), &self.letters(2, "10M 1M")]);
     }
 
     /// A base of 40 MiB of text, noise and zeros.
@@ -83,6 +83,13 @@ impl Case {
         self.write(name, writes);
     }
 
+    /// qemu-io's command that writes letters; one byte over and over would look like a wiped disk.
+    fn letters(&self, seed: u64, place: &str) -> String {
+        let file = self.root().join(format!("letters{seed}"));
+        fs::write(&file, letters(1 << 20, seed)).unwrap();
+        format!("write -s {} {place}", file.display())
+    }
+
     pub(crate) fn write(&self, name: &str, writes: &[&str]) {
         let mut args = vec!["-f", "vmdk"];
         for write in writes {
@@ -99,8 +106,8 @@ impl Case {
     /// base, s1 over it, s2 over that, and a snapshot list that names both frozen disks.
     pub(crate) fn three_links(&self) {
         self.base("subformat=monolithicSparse");
-        self.child("base.vmdk", "s1.vmdk", &["write -P 0x33 0 64k"]);
-        self.child("s1.vmdk", "s2.vmdk", &["write -P 0x44 20M 64k"]);
+        self.child("base.vmdk", "s1.vmdk", &[&self.letters(3, "0 64k")]);
+        self.child("s1.vmdk", "s2.vmdk", &[&self.letters(4, "20M 64k")]);
         let mut text = String::from("snapshot.current = \"2\"\nsnapshot.numSnapshots = \"2\"\n");
         for (n, (name, disk, high)) in
             [("before patch", "base.vmdk", 400_000), ("after patch", "s1.vmdk", 400_100)]

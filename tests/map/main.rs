@@ -15,3 +15,4 @@ mod clean;
 mod make;
 mod outputs;
 mod said;
+mod swept;

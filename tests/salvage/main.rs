@@ -430,7 +430,8 @@ fn no_call_writes_to_a_source() {
     let source = estate.path().to_str().unwrap().to_owned();
     let mut opened = 0;
     for line in String::from_utf8_lossy(&fs::read(&trace).unwrap()).lines() {
-        if !line.contains(&source) {
+        // What a resumed call was asked stands in the line where it began.
+        if !line.contains(&source) || line.contains(" resumed>") {
             continue;
         }
         let call = line.split('(').next().unwrap_or_default();

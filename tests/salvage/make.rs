@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use vmglean_forge::{
     damage::{Cipher, KeyStream, Trailer},
+    estate::guest,
     scale,
     vm::{
         checkpoint::{MAGICS, disk_only, suspended},
@@ -98,15 +99,8 @@ impl Estate {
     fn made(leaf: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("ds/srv")).unwrap();
-        let mut content = scale::text(3, DISK_BYTES);
-        content[..512].fill(0);
-        // One bootable Linux partition, as long as the disk.
-        content[446] = 0x80;
-        content[450] = 0x83;
-        content[454..458].copy_from_slice(&64_u32.to_le_bytes());
-        content[458..462].copy_from_slice(&2000_u32.to_le_bytes());
-        content[510..512].copy_from_slice(&[0x55, 0xaa]);
-        content[600 << 10..900 << 10].fill(0);
+        // One bootable Linux partition with a volume in it, as long as the disk.
+        let content = guest::linux_mbr(DISK_BYTES, "srv", 3);
         let estate = Self { dir, content };
         let mut machine = Machine::server("srv");
         machine.disks = vec![("scsi0:0".into(), leaf.into())];

@@ -7,6 +7,7 @@
 
 mod companions;
 mod headless;
+mod lines;
 mod link;
 mod locate;
 mod open;

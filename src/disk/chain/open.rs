@@ -310,6 +310,7 @@ impl Opener {
             extents.push(LinkExtent { start: at, length, body });
             at += length;
         }
+        self.lines(&link, descriptor);
         if let Some(own) = own.filter(|_| extents.is_empty()) {
             self.told.damage(
                 "chain.extent-line-missing",

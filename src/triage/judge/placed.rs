@@ -16,7 +16,7 @@ use crate::{
     triage::{
         edges::{self, Edge},
         lanes::FoundLattice,
-        pattern::{Rule, nice},
+        pattern::{self, Rule, nice},
     },
 };
 
@@ -65,6 +65,17 @@ pub(super) fn rule_runs(
         }
         if rule.run > 0 && range.start >= seen_to.max(rule.head_end) && is_hidden(survey, &range) {
             out.push(Run::new(range.clone(), State::Undetermined, unseen));
+            continue;
+        }
+        // The rule stops before the disk does, at a run whose end nothing shows: it may have been
+        // cut anywhere.
+        if rule.run > 0
+            && range.end == rule.stop
+            && range.end < size
+            && range.start > rule.head_end
+            && is_hidden(survey, &(range.end..range.end))
+        {
+            out.push(Run::new(range.clone(), State::Undetermined, inward));
             continue;
         }
         let [before, after, inside, beyond] = slack.round(rule, &range, size);
@@ -199,6 +210,9 @@ fn borne(survey: &Survey, range: &Range<u64>, why: usize, out: &mut Vec<Run>) {
             Tone::Plain | Tone::Zero | Tone::Absent | Tone::Unreadable | Tone::Proven
         );
         let (from, to) = (piece.start.max(inner.start), piece.end.min(inner.end));
+        // A long chain of short parts would not have survived.
+        let against = against
+            || piece.tone == Tone::Walked && to.saturating_sub(from) >= pattern::LONGEST_HIDDEN;
         if against && from < to {
             if at < from {
                 out.push(Run::new(at..from, State::Encrypted, why));

@@ -363,7 +363,9 @@ fn weigh(
     rule.stop = match (next, next_run) {
         // The next run begins as predicted and breaks off: the attack ended inside it.
         (Some(next), Some(run))
+            // A run that begins unseen inside what looks random proves nothing.
             if next.possible > 0
+                && score::allowing(&edges.starts, run.start).is_some()
                 && next.first_contradiction.is_some_and(|at| at > run.start + 4096) =>
         {
             next.first_contradiction.unwrap_or(run.end)

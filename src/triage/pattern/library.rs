@@ -7,7 +7,9 @@ use crate::families::{Families, PatternKind, Prediction};
 #[must_use]
 pub fn library(families: &Families, size: u64) -> Vec<Rule> {
     let known = families.all().iter().flat_map(|family| &family.patterns);
-    let mut all: Vec<Prediction> = known.filter_map(|pattern| pattern.predict(size)).collect();
+    let told = |kind: &PatternKind, made: Prediction| Some((is_step(kind), made));
+    let mut all: Vec<(bool, Prediction)> =
+        known.filter_map(|pattern| told(&pattern.kind, pattern.predict(size)?)).collect();
     let percents = (1..=19).map(|n| n * 5);
     let switches = percents
         .flat_map(|percent| {
@@ -24,11 +26,27 @@ pub fn library(families: &Families, size: u64) -> Vec<Rule> {
         ])
         .chain((2..=20).map(|step| PatternKind::PlayBlocks { block_bytes: 1 << 20, step }))
         .chain((2..=8).map(|parts| PatternKind::EqualParts { parts, run_bytes: 32 << 10 }));
-    all.extend(switches.filter_map(|kind| kind.predict(size)));
-    let mut rules: Vec<Rule> = all.iter().filter_map(as_rule).collect();
+    all.extend(switches.filter_map(|kind| told(&kind, kind.predict(size)?)));
+    let mut rules: Vec<Rule> = all
+        .iter()
+        .filter_map(|(is_step, made)| {
+            let rule = as_rule(made)?;
+            Some(if *is_step { Rule { kind: RuleKind::Periodic, ..rule } } else { rule })
+        })
+        .collect();
     rules.sort_by_key(|r| (r.period, r.run, r.start, r.head_end, r.stop));
     rules.dedup();
     rules
+}
+
+/// Whether its runs are a fixed distance apart, however few a small disk has of them.
+fn is_step(kind: &PatternKind) -> bool {
+    matches!(
+        kind,
+        PatternKind::Periodic { .. }
+            | PatternKind::PlayBlocks { .. }
+            | PatternKind::RoyalPercent { .. }
+    )
 }
 
 /// A prediction as head, comb and tail; `None` where it is more than that, or one run only.

@@ -11,6 +11,7 @@ use std::ops::Range;
 pub use fit::{SeenRun, fit};
 pub use library::{as_rule, library};
 pub use score::Gain;
+pub(in crate::triage) use score::LONGEST_HIDDEN;
 
 /// What kind of rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

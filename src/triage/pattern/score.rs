@@ -22,8 +22,8 @@ const MOST_EDGE_NATS: f64 = 9.0;
 const NEIGHBOURHOOD: u64 = 2 << 20;
 /// Block length.
 const BLOCK: u64 = 4096;
-/// Compressed over 32 KiB: a shorter run could hide in it, a longer one could not.
-const LONGEST_HIDDEN: u64 = 16 * BLOCK;
+/// Compressed over 32 KiB, or parts of a container that lead on: a shorter run could hide in it, a longer one could not.
+pub(in crate::triage) const LONGEST_HIDDEN: u64 = 16 * BLOCK;
 
 /// Edges that are seen, in order.
 #[derive(Debug, Default)]
@@ -112,13 +112,14 @@ pub(super) fn gain(survey: &Survey, edges: &Edges, run: &Range<u64>, next: u64) 
                 random += bytes;
                 made.possible += bytes;
             }
-            Tone::Doubtful | Tone::Walked | Tone::Owner => made.possible += bytes,
-            Tone::Packed => {
-                if bytes >= LONGEST_HIDDEN {
-                    made.contradicted += bytes;
-                    made.first_contradiction.get_or_insert(piece.start.max(inner.start));
-                }
+            Tone::Doubtful | Tone::Owner => made.possible += bytes,
+            // Ciphertext of this length would have broken the chain of short parts, or the sums.
+            Tone::Packed | Tone::Walked if bytes >= LONGEST_HIDDEN => {
+                made.contradicted += bytes;
+                made.first_contradiction.get_or_insert(piece.start.max(inner.start));
             }
+            Tone::Walked => made.possible += bytes,
+            Tone::Packed => {}
             Tone::Unreadable => {}
         }
     }

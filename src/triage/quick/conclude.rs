@@ -15,6 +15,12 @@ const NEARLY_ALL: f64 = 0.95;
 /// other.
 const SHORT_RUNS_PASSED: u64 = 1;
 
+/// From this share on, of the disk or of its data, one short pattern over and over is no chance.
+const MUCH_FILLED: f64 = 0.1;
+const MOST_FILLED: f64 = 0.5;
+/// Blocks that say so of the data.
+const LEAST_FILLED: f64 = 64.0;
+
 /// Numbers drawn from the samples.
 pub(super) struct Figures {
     /// Share of the original size that is ciphertext if the unexplained random data is.
@@ -22,6 +28,10 @@ pub(super) struct Figures {
     pub(super) zero: f64,
     pub(super) random: f64,
     pub(super) compressed: f64,
+    /// One short pattern over and over.
+    pub(super) filled: f64,
+    /// The same, of what is not zero.
+    pub(super) filled_of_data: f64,
     /// Hits that no wider look explained, extrapolated to all hits.
     pub(super) unexplained: u64,
     /// Among them short ones with other data on both sides.
@@ -65,12 +75,14 @@ fn ratio(part: f64, whole: f64) -> f64 {
 
 fn figures(seen: &Seen) -> Figures {
     let (mut blocks, mut zero, mut random, mut compressed) = (0.0, 0.0, 0.0, 0.0);
+    let mut filled = 0.0;
     let (mut hits, mut weak_alone) = (0.0, 0.0);
     for sample in &seen.samples {
         let all = f64::from(sample.blocks).max(1.0);
         let loud = f64::from(sample.strong_blocks);
         blocks += f64::from(sample.blocks);
         zero += f64::from(sample.zero_blocks);
+        filled += f64::from(sample.filled_blocks);
         compressed += f64::from(sample.compressed_blocks);
         random += loud + f64::from(sample.weak_blocks);
         if sample.is_hit() {
@@ -117,6 +129,8 @@ fn figures(seen: &Seen) -> Figures {
         zero: (1.0 - data_share) + scale(ratio(zero, blocks)),
         random: scale(ratio(random, blocks)),
         compressed: scale(ratio(compressed, blocks)),
+        filled: scale(ratio(filled, blocks)),
+        filled_of_data: if filled >= LEAST_FILLED { ratio(filled, blocks - zero) } else { 0.0 },
         unexplained,
         short: short.min(unexplained),
         unlooked: seen.hits.saturating_sub(looked),
@@ -143,7 +157,7 @@ fn hit_share(seen: &Seen, figures: &Figures, supports: &Support) -> Option<Share
     let destroyed = seen.structures.destroyed.iter().map(|one| one.length_bytes).sum::<u64>();
     let least = ratio(destroyed as f64, seen.size as f64).min(1.0);
     let counted = Some(figures.share)
-        .filter(|share| is_countable || share.estimate > 0.0 || least > 0.0)
+        .filter(|share| is_countable || share.estimate > 0.0)
         // What a sample is too coarse for is ciphertext all the same.
         .map(|share| Share {
             estimate: share.estimate.max(least),
@@ -206,7 +220,12 @@ fn decide(
         || head_random
         || figures.share.estimate > 0.0
         || !seen.structures.destroyed.is_empty();
-    if supports.proves() && (anything || supports.has_lattice) {
+    // A short piece in a disk whose structures hold is an archive's or a key's more often than
+    // not: a name that was changed does not make it ciphertext.
+    let is_short_piece = supports.is_name_alone
+        && seen.structures.head_is_intact
+        && figures.unexplained <= figures.short;
+    if supports.proves() && (anything && !is_short_piece || supports.has_lattice) {
         return hit(seen, figures, supports);
     }
     if supports.is_footer_proven {
@@ -225,7 +244,7 @@ fn decide(
         );
         return (Undetermined, what);
     }
-    if supports.tips(head_random) && anything {
+    if supports.tips(head_random) && anything && !is_short_piece {
         return hit(seen, figures, supports);
     }
     if let Some(expected) = context.expected_bytes.filter(|expected| *expected > seen.size) {
@@ -293,8 +312,8 @@ fn without_attack(
         );
     }
     // In an attacked folder no random-looking piece is taken for an archive's.
-    let passed =
-        if context.note_in_folder || context.siblings_hit > 0 { 0 } else { SHORT_RUNS_PASSED };
+    let is_attacked = context.note_in_folder || context.siblings_hit > 0 || supports.is_renamed;
+    let passed = if is_attacked { 0 } else { SHORT_RUNS_PASSED };
     if structures.head_is_random
         || figures.unexplained > passed
         || figures.unexplained > figures.short
@@ -329,10 +348,9 @@ fn without_attack(
         return (
             Undetermined,
             format!(
-                "{} single blocks strewn over it look random, and together they are as even as \
-                 ciphertext (chi-square {:.1}){suspicion}",
+                "{} single blocks strewn over it look random, and {}{suspicion}",
                 seen.lone.blocks,
-                seen.lone.chi_square()
+                seen.lone.words()
             ),
         );
     }
@@ -344,6 +362,15 @@ fn without_attack(
     }
     if let Some(first) = structures.damaged.first() {
         return (Damaged, format!("{}; {read} show no ciphertext", first.detail));
+    }
+    if figures.filled > MUCH_FILLED || figures.filled_of_data > MOST_FILLED {
+        return (
+            Undetermined,
+            format!(
+                "{} of it is one short pattern over and over: a wiped disk looks like this{suspicion}",
+                percent(figures.filled)
+            ),
+        );
     }
     if let Some(reason) = doubtful(seen) {
         return (Undetermined, format!("{reason}; {read} show no ciphertext{suspicion}"));

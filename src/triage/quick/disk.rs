@@ -40,6 +40,10 @@ pub(super) struct Seen {
     pub(super) hits: u64,
     /// Short runs of random-like blocks, too short to be hits.
     pub(super) lone: Lone,
+    /// Distance in bytes at which dense pieces lie, and how many stretches of 32 KiB say so.
+    pub(super) weave: Option<(usize, u32)>,
+    /// Whether the dense stretches in zeros are ciphertext by their bytes and distances.
+    pub(super) has_islands: bool,
     pub(super) fit: Option<Fit>,
     pub(super) head: Option<Sample>,
     pub(super) tail: Option<Sample>,
@@ -72,7 +76,7 @@ fn look(
 ) -> Seen {
     let mut unreadable = Vec::new();
     let mut failures = 0;
-    let footer = match read_footer(source, &question(context), families) {
+    let footer = match read_footer(source, &footer_question(context), families) {
         Ok(footer) => Some(footer),
         Err(error) => {
             failures += 1;
@@ -149,6 +153,8 @@ fn look(
         tail,
         unreadable,
         failures,
+        weave: reader.weave.found(),
+        has_islands: reader.islands.look_encrypted(),
         lone: reader.lone,
         samples,
     }
@@ -159,7 +165,9 @@ fn is_sampled_evenly(kind: ExtentKind) -> bool {
     kind != ExtentKind::Stream
 }
 
-fn question(context: &DiskContext) -> FooterQuestion {
+/// What the end of this disk is asked.
+#[must_use]
+pub fn footer_question(context: &DiskContext) -> FooterQuestion {
     let whole = match context.kind {
         ExtentKind::Flat
         | ExtentKind::Sparse

@@ -8,17 +8,20 @@
 mod conclude;
 mod disk;
 mod explain;
+mod fill;
 mod fit;
 mod interval;
+mod islands;
 mod plan;
 mod sample;
 mod small;
 mod structure;
 mod support;
 mod verdict;
+mod weave;
 mod wider;
 
-pub use disk::judge_disk;
+pub use disk::{footer_question, judge_disk};
 pub use small::{SmallContext, SmallJudgement, SmallState, judge_bytes, judge_small};
 pub(in crate::triage) use structure::owner_encrypted;
 pub use verdict::{

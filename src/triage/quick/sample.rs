@@ -1,10 +1,10 @@
 //! What one sample is.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
 
 use vmglean_formats::ByteOffset;
 
-use super::explain;
+use super::{explain, fill::is_filled, islands::Islands, weave::Weave};
 use crate::{
     finding::in_one_line,
     source::Source,
@@ -25,6 +25,8 @@ pub(super) struct Sample {
     pub(super) offset_bytes: u64,
     pub(super) blocks: u16,
     pub(super) zero_blocks: u16,
+    /// Blocks, not zero, that are one short pattern over and over.
+    pub(super) filled_blocks: u16,
     /// Blocks in runs of [`STRONG_BLOCKS`] and more that stay random when summed.
     pub(super) strong_blocks: u16,
     /// Random-like blocks that nothing contradicts, too few together to be sure.
@@ -67,6 +69,23 @@ pub(super) struct Reader<'a> {
     /// Random-like blocks in runs too short to judge, of all samples together: what ciphertext
     /// of a few blocks in each period leaves.
     pub(super) lone: Lone,
+    /// A short random-like run that the end of the last sample cuts.
+    cut: Option<Cut>,
+    /// Dense pieces at one distance.
+    pub(super) weave: Weave,
+    /// Dense stretches in blocks that are else zero.
+    pub(super) islands: Islands,
+}
+
+/// Random-like blocks at the end of a sample.
+struct Cut {
+    /// Where they begin.
+    from: u64,
+    /// Where they end.
+    at: u64,
+    bytes: Vec<u8>,
+    /// Whether the run can be a short one that is no file.
+    is_open: bool,
 }
 
 /// Short runs of random-like blocks that begin and end inside samples and are no small file.
@@ -75,7 +94,14 @@ pub(super) struct Lone {
     /// How many blocks.
     pub(super) blocks: u64,
     sum: ByteHistogram,
+    /// Where the first ones begin.
+    starts: Vec<u64>,
 }
+
+/// Starts of short runs that are kept.
+const MOST_STARTS: usize = 4096;
+/// Distances that whole blocks are encrypted at: powers of two from 64 KiB to 64 MiB.
+const DISTANCES: std::ops::RangeInclusive<u32> = 16..=26;
 
 /// Fewer blocks than this say nothing together.
 const LEAST_LONE: u64 = 16;
@@ -84,12 +110,29 @@ impl Lone {
     /// Whether they are as even together as only ciphertext is; short pieces of compressed files
     /// are not.
     pub(super) fn looks_encrypted(&self) -> bool {
-        self.blocks >= LEAST_LONE && self.sum.chi_square().is_random_like()
+        self.blocks >= LEAST_LONE && self.sum.chi_square().is_random_like() || self.are_in_step()
     }
 
-    /// Chi-square of all of them.
-    pub(super) fn chi_square(&self) -> f64 {
-        self.sum.chi_square().value()
+    /// Whether most of them lie one round distance apart, which those of archives and code do not.
+    fn are_in_step(&self) -> bool {
+        DISTANCES.map(|log| 1u64 << log).any(|distance| {
+            let mut phases: HashMap<u64, usize> = HashMap::new();
+            for start in &self.starts {
+                *phases.entry(start % distance).or_default() += 1;
+            }
+            let most = phases.values().copied().max().unwrap_or(0);
+            most as u64 >= LEAST_LONE && most * 2 > self.starts.len()
+        })
+    }
+
+    /// What is odd about them, in words.
+    pub(super) fn words(&self) -> String {
+        let chi = self.sum.chi_square();
+        if chi.is_random_like() {
+            format!("together they are as even as ciphertext (chi-square {:.1})", chi.value())
+        } else {
+            "most of them lie a round distance apart".to_owned()
+        }
     }
 }
 
@@ -106,6 +149,9 @@ impl<'a> Reader<'a> {
             unreadable: Vec::new(),
             failures: 0,
             lone: Lone::default(),
+            cut: None,
+            weave: Weave::default(),
+            islands: Islands::default(),
         }
     }
 
@@ -133,6 +179,7 @@ impl<'a> Reader<'a> {
             offset_bytes: at.start,
             blocks: count(record.blocks.len()),
             zero_blocks: 0,
+            filled_blocks: 0,
             strong_blocks: 0,
             weak_blocks: 0,
             compressed_blocks: 0,
@@ -144,14 +191,21 @@ impl<'a> Reader<'a> {
             strong_run: 0,
             chi_square: record.whole.chi_square.value(),
         };
-        for block in &record.blocks {
-            sample.zero_blocks += u16::from(block.class() == BlockClass::Zero);
+        for (block, bytes) in record.blocks.iter().zip(self.buffer.chunks(BLOCK_BYTES)) {
+            let is_zero = block.class() == BlockClass::Zero;
+            sample.zero_blocks += u16::from(is_zero);
+            sample.filled_blocks +=
+                u16::from(!is_zero && !block.is_random_like() && is_filled(bytes));
         }
         let random = record.whole.random_blocks;
+        if sample.zero_blocks < sample.blocks && random < sample.blocks {
+            self.weave.add(&self.buffer);
+        }
+        self.islands.add(&self.buffer, &record.islands);
+        self.count_lone(&record, at);
         if random == 0 {
             return Some(sample);
         }
-        self.count_lone(&record);
         let mut seen_strong = false;
         for run in &record.runs {
             if run.blocks < STRONG_BLOCKS {
@@ -185,31 +239,58 @@ impl<'a> Reader<'a> {
         Some(sample)
     }
 
-    fn count_lone(&mut self, record: &WindowRecord) {
+    /// Counts runs of random-like blocks too short to judge. A sample that begins where the last
+    /// one ended goes on with its last run.
+    fn count_lone(&mut self, record: &WindowRecord, at: &Range<u64>) {
+        let mut before = self.cut.take().filter(|cut| cut.at == at.start);
         let random = |at: usize| record.blocks.get(at).is_some_and(|block| block.is_random_like());
-        let mut at = 0;
-        while at < record.blocks.len() {
-            let from = at;
-            while random(at) {
-                at += 1;
+        let end = record.blocks.len();
+        let mut place = 0;
+        while place < end {
+            let from = place;
+            while random(place) {
+                place += 1;
             }
-            let length = at - from;
-            if (1..usize::from(STRONG_BLOCKS)).contains(&length)
-                && from > 0
-                && at < record.blocks.len()
+            let part =
+                self.buffer.get(from * BLOCK_BYTES..(place * BLOCK_BYTES).min(self.buffer.len()));
+            let part = part.unwrap_or_default();
+            let begin = at.start.saturating_add((from * BLOCK_BYTES) as u64);
+            let mut run = Cut { from: begin, at: at.end, bytes: Vec::new(), is_open: from > 0 };
+            if from == 0
+                && let Some(cut) = before.take()
             {
-                let bytes = |block: usize| self.buffer.get(block * BLOCK_BYTES..);
-                let is_file = [from - 1, from]
+                let from = if cut.bytes.is_empty() { begin } else { cut.from };
+                run = Cut { from, at: at.end, ..cut };
+            }
+            let blocks = part.len().div_ceil(BLOCK_BYTES);
+            if from > 0 && blocks > 0 {
+                let first = |block: usize| self.buffer.get(block * BLOCK_BYTES..);
+                run.is_open &= ![from - 1, from]
                     .into_iter()
-                    .any(|block| bytes(block).is_some_and(|b| explain::magic(b).is_some()));
-                if !is_file && let Some(run) = self.buffer.get(from * BLOCK_BYTES..at * BLOCK_BYTES)
-                {
-                    self.lone.blocks += length as u64;
-                    self.lone.sum.add(run);
+                    .any(|block| first(block).is_some_and(|b| explain::magic(b).is_some()));
+            } else if from == 0 {
+                run.is_open &= explain::magic(part).is_none();
+            }
+            let most = usize::from(STRONG_BLOCKS) * BLOCK_BYTES;
+            run.is_open &= run.bytes.len() + part.len() < most;
+            if run.is_open {
+                run.bytes.extend_from_slice(part);
+            }
+            if place >= end {
+                self.cut = Some(run);
+                return;
+            }
+            if run.is_open && !run.bytes.is_empty() {
+                self.lone.blocks += run.bytes.len().div_ceil(BLOCK_BYTES) as u64;
+                self.lone.sum.add(&run.bytes);
+                if self.lone.starts.len() < MOST_STARTS {
+                    self.lone.starts.push(run.from);
                 }
             }
-            at += 1;
+            place += 1;
         }
+        // Its last block is none, so a run may begin with the next sample.
+        self.cut = Some(Cut { from: at.end, at: at.end, bytes: Vec::new(), is_open: true });
     }
 
     /// The bytes of the window measured last.

@@ -23,6 +23,8 @@ pub(super) struct Support {
     medium: Vec<String>,
     pub(super) is_footer_proven: bool,
     pub(super) is_renamed: bool,
+    /// Whether the name alone proves an attack: it says nothing of the bytes.
+    pub(super) is_name_alone: bool,
     /// Whether the stated or seen damage is too fine for block statistics.
     pub(super) has_lattice: bool,
     /// Signs of encryption finer than blocks.
@@ -97,6 +99,8 @@ pub(super) fn collect(seen: &Seen, context: &DiskContext) -> Support {
     }
     found.fine = fine(seen);
     found.medium.extend(found.fine.iter().cloned());
+    let named = context.suffixes.iter().filter(|one| one.meaning == SuffixMeaning::Known).count();
+    found.is_name_alone = found.strong.len() == named && found.fine.is_empty();
     if context.note_in_folder {
         found.medium.push("a ransom note lies in its folder".to_owned());
         found.evidence.push(Evidence {
@@ -187,9 +191,15 @@ fn fine(seen: &Seen) -> Vec<String> {
     let blocks: u64 = seen.samples.iter().map(|sample| u64::from(sample.blocks)).sum();
     let with = seen.samples.iter().filter(|sample| sample.islands >= 4).count();
     // In a lattice of 64 bytes in 6,400 most zero blocks of a sample hold one.
-    if with >= 8 && islands * 4 > blocks.min(with as u64 * 16) {
+    if seen.has_islands && with >= 8 && islands * 4 > blocks.min(with as u64 * 16) {
         found.push(format!(
             "{islands} dense stretches of at most 256 bytes in blocks that are else zero"
+        ));
+    }
+    if let Some((distance, stretches)) = seen.weave {
+        found.push(format!(
+            "in {stretches} stretches of 32 KiB dense pieces lie {distance} bytes apart with plain \
+             ones between"
         ));
     }
     let equal = seen.samples.iter().filter(|sample| sample.has_equal_units).count();

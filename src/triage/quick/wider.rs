@@ -130,6 +130,12 @@ impl Reader<'_> {
                 summed: None,
             };
         }
+        if let Some(name) =
+            explain::known(look.bytes, &(first * BLOCK_BYTES..end * BLOCK_BYTES), BLOCK_BYTES)
+        {
+            let why = format!("at {:#x} {name}", offset(place));
+            return Wider::Explained { why, summed: None };
+        }
         if let Some((block, name)) = look.header(first) {
             let why = format!("{name} header at {:#x}", offset(block));
             return Wider::Explained { why, summed: None };

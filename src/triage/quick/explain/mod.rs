@@ -8,10 +8,12 @@
 mod chain;
 mod deflate;
 mod header;
+mod known;
 
 use std::ops::Range;
 
 pub(super) use header::{DataKind, is_jpeg_data, magic, nearest};
+pub(super) use known::known;
 
 /// The structure that runs through `part` of `window`, in words. Deflate is looked for only if
 /// `may_be_loose`: its blocks of 4 KiB do not look random for long.

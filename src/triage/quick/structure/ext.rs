@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Place, crc::crc32c, structure, u16_at, u32_at};
+use super::{Place, crc::crc32c, files::Files, structure, u16_at, u32_at};
 
 /// Superblocks lie this far into the volume.
 pub(super) const SUPERBLOCK: usize = 1024;
@@ -34,6 +34,7 @@ struct Volume {
     has_uninit: bool,
     is_journal_pending: bool,
     is_meta_bg: bool,
+    is_bigalloc: bool,
     seed: u32,
 }
 
@@ -95,6 +96,7 @@ impl Volume {
             has_uninit: read_only & 0x410 != 0,
             is_journal_pending: incompat & 4 != 0,
             is_meta_bg: incompat & 0x10 != 0,
+            is_bigalloc: read_only & 0x200 != 0,
             seed,
         })
     }
@@ -129,7 +131,8 @@ pub(super) fn look(place: &mut Place<'_>, at: &Range<u64>, head: &[u8]) {
 /// Group 1 holds the first copy of a superblock wherever copies are kept by rule.
 fn copy(place: &mut Place<'_>, volume: &Volume, block: &[u8]) {
     let is_by_choice = u32_at(block, 0x5C).is_some_and(|compat| compat & 0x200 != 0);
-    if volume.groups < 2 || is_by_choice {
+    // Clusters of blocks move copies by a block.
+    if volume.groups < 2 || is_by_choice || volume.is_bigalloc {
         return;
     }
     let Some(at) = volume.at(volume.first_block + volume.blocks_per_group) else { return };
@@ -205,7 +208,9 @@ impl Group {
 
 /// Group descriptors, and the tables of some groups.
 fn tables(place: &mut Place<'_>, volume: &Volume) {
-    let Some(at) = volume.at(volume.first_block + 1) else { return };
+    // Behind the superblock's own block, which has a number of its own in small blocks only.
+    let table = SUPERBLOCK as u64 / volume.block_bytes + 1;
+    let Some(at) = volume.at(table) else { return };
     let size = volume.descriptor_bytes;
     let most = if volume.is_meta_bg { volume.block_bytes } else { DESCRIPTOR_BYTES };
     let length = volume.groups.saturating_mul(size).min(most);
@@ -234,11 +239,14 @@ fn tables(place: &mut Place<'_>, volume: &Volume) {
     chosen.sort_unstable();
     chosen.dedup();
     let (mut looked, mut whole) = (0u64, true);
+    let mut files = Files::default();
     for group in chosen.into_iter().filter_map(|nth| groups.get(usize::try_from(nth).ok()?)) {
         looked += 1;
         whole &= inode_bitmap(place, volume, group);
-        whole &= inodes(place, volume, group);
+        whole &= inodes(place, volume, group, &mut files);
     }
+    // What the journal still holds may be missing at its place.
+    files.note(place, "ext", if volume.is_journal_pending { 8 } else { u64::MAX });
     if whole && looked > 0 {
         let detail = format!("inode tables of {looked} ext groups");
         place.found.intact(at, bytes.len() as u64, detail);
@@ -267,7 +275,7 @@ fn inode_bitmap(place: &mut Place<'_>, volume: &Volume, group: &Group) -> bool {
 }
 
 /// Whether the first inodes of a group are inodes.
-fn inodes(place: &mut Place<'_>, volume: &Volume, group: &Group) -> bool {
+fn inodes(place: &mut Place<'_>, volume: &Volume, group: &Group, files: &mut Files) -> bool {
     let made = group.made_inodes(volume);
     let used = volume.inodes_per_group.saturating_sub(group.free_inodes);
     let Some(at) = volume.at(group.inode_table) else { return true };
@@ -289,7 +297,11 @@ fn inodes(place: &mut Place<'_>, volume: &Volume, group: &Group) -> bool {
         let number = group.number * volume.inodes_per_group + nth;
         let is_root = number == 2;
         let is_blank = inode.iter().all(|byte| *byte == 0);
-        if is_blank && !is_root || is_inode(inode, number, volume) {
+        if is_blank && !is_root {
+            continue;
+        }
+        if is_inode(inode, number, volume) {
+            first_block(place, volume, inode, number, files);
             continue;
         }
         let from = at.saturating_add((nth - 1) * volume.inode_bytes);
@@ -297,6 +309,52 @@ fn inodes(place: &mut Place<'_>, volume: &Volume, group: &Group) -> bool {
         return false;
     }
     true
+}
+
+/// Looks at the first block of a folder or a file.
+fn first_block(
+    place: &mut Place<'_>,
+    volume: &Volume,
+    inode: &[u8],
+    number: u64,
+    files: &mut Files,
+) -> Option<()> {
+    let (mode, flags) = (u16_at(inode, 0)?, u32_at(inode, 0x20)?);
+    let is_live = u16_at(inode, 0x1A)? > 0 && u32_at(inode, 0x14)? == 0;
+    // Bytes in the inode itself have no block; encrypted files are random by their owner's will.
+    let is_plain = flags & (0x1000_0000 | 0x800) == 0;
+    let (is_folder, is_file) = (mode >> 12 == 4, mode >> 12 == 8);
+    let size = u32_at(inode, 4)?;
+    let is_wanted = is_folder && files.wants_folders()
+        // Below the eleventh are the journal and other files of the system's own.
+        || is_file && number > 10 && size >= 512 && files.wants_files();
+    if !is_live || !is_plain || !is_wanted {
+        return None;
+    }
+    let block = if flags & 0x8_0000 == 0 {
+        u64::from(u32_at(inode, 0x28)?)
+    } else {
+        let is_leaf = u16_at(inode, 0x28)? == 0xF30A && u16_at(inode, 0x2E)? == 0;
+        let has_first = u16_at(inode, 0x2A)? > 0 && u32_at(inode, 0x34)? == 0;
+        // Longer ones were set aside and never written.
+        if !is_leaf || !has_first || u16_at(inode, 0x38)? > 0x8000 {
+            return None;
+        }
+        (u64::from(u16_at(inode, 0x3A)?) << 32) | u64::from(u32_at(inode, 0x3C)?)
+    };
+    let at = volume.at(block).filter(|_| block > 0)?;
+    let length = if is_file { u64::from(size).min(4096) } else { 512 };
+    let bytes = place.read(at, usize::try_from(length).ok()?)?;
+    if is_file {
+        files.file(at, bytes);
+    } else {
+        // A folder's first entry is itself, named by one dot.
+        let is_whole = u32_at(&bytes, 0).map(u64::from) == Some(number)
+            && bytes.get(6) == Some(&1)
+            && bytes.get(8) == Some(&b'.');
+        files.folder(at, bytes, is_whole);
+    }
+    Some(())
 }
 
 /// Whether this is an inode by its kind and its checksum; the root must be a folder.

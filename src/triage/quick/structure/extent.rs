@@ -3,8 +3,8 @@
 //! The parsers of the formats crate judge every field; here it only matters whether the header
 //! is there, gone, or ciphertext.
 
-use super::{Place, is_random, structure, u32_at, u64_at};
-use crate::triage::quick::verdict::ExtentKind;
+use super::{Place, is_random, mapped, structure, u32_at, u64_at};
+use crate::{finding::Evidence, triage::quick::verdict::ExtentKind};
 
 const SECTOR: u64 = 512;
 
@@ -33,12 +33,36 @@ pub(super) fn look(place: &mut Place<'_>, kind: ExtentKind) {
     } else {
         place.found.damaged.push(structure(0, SECTOR, format!("no {name}")));
     }
+    if holds && kind != ExtentKind::Stream {
+        guest(place);
+    }
     // A header that knows its grain directory was written last, over a finished stream.
     let directory_at_end = u64_at(&head, 56) == Some(u64::MAX);
     if kind == ExtentKind::Stream && (directory_at_end || !holds) {
         stream_end(place);
     }
 }
+
+/// Looks at the guest's own structures through the extent's tables.
+fn guest(place: &mut Place<'_>) {
+    let Some(inner) = mapped::look(place.source) else { return };
+    let outer = &mut *place.found;
+    outer.read_bytes += inner.read_bytes;
+    let within = |one: &Evidence| Evidence {
+        detail: format!("inside the disk, at {:#x}: {}", one.offset_bytes, one.detail),
+        // A place of the virtual disk is none of this file.
+        offset_bytes: 0,
+        ..one.clone()
+    };
+    outer.destroyed.extend(inner.destroyed.iter().map(within));
+    outer.damaged.extend(inner.damaged.iter().map(within));
+    outer.suspicious.extend(inner.suspicious.iter().map(within));
+    outer.doubtful.extend(inner.doubtful.iter().map(within));
+    outer.intact.extend(inner.intact.iter().take(INNER_INTACT).map(within));
+}
+
+/// Whole structures of the guest that are named.
+const INNER_INTACT: usize = 2;
 
 /// COWD: magic, version 1, flags 3, a plausible grain size.
 fn cowd(head: &[u8]) -> bool {

@@ -3,6 +3,8 @@
 mod crc;
 mod ext;
 mod extent;
+mod files;
+mod mapped;
 mod ntfs;
 mod partition;
 mod start;

@@ -7,18 +7,22 @@ use vmglean_formats::{
     ntfs::{AttributeBody, BootSector, DataRun, FileRecord, kinds},
 };
 
-use super::{Place, Wreck, structure};
+use super::{Place, Wreck, files::Files, structure};
 
 const SECTOR: u64 = 512;
 /// Bytes of the file table's begin that are read.
 const TABLE_BYTES: usize = 64 * 1024;
 /// Records that every volume has, by their number: all before this one.
 const SYSTEM_RECORDS: u64 = 8;
+/// Files begin here; the records before are the system's own and spare ones.
+const FIRST_FILE: u64 = 24;
 /// Records of the mirror.
 const MIRRORED: u64 = 4;
 /// Places of the rest of the file table that are looked at, a block each.
 const PROBES: u64 = 16;
 const PROBE_BYTES: u64 = 4096;
+/// Records whose folders and files are looked at.
+const MOST_RECORDS: usize = 128;
 
 /// Whether these bytes begin as a boot sector does, sane or not.
 pub(super) fn is_boot(sector: &[u8]) -> bool {
@@ -123,11 +127,11 @@ fn table(place: &mut Place<'_>, at: &Range<u64>, boot: &BootSector) {
         probe(place, table, &mut count, &mut first);
     }
     if count.lost > 0 {
-        let Count { lost, looked, .. } = count;
+        let Count { lost, looked, .. } = &count;
         let what = format!("file records of NTFS must be ({lost} of {looked} looked at)");
         place.wreck(first.0, &first.1, &what);
     } else if count.blank > 8 && count.blank * 2 > count.looked {
-        let Count { blank, looked, .. } = count;
+        let Count { blank, looked, .. } = &count;
         let detail =
             format!("zeros where file records of NTFS must be ({blank} of {looked} looked at)");
         place.found.damaged.push(structure(table_at, TABLE_BYTES as u64, detail));
@@ -135,6 +139,7 @@ fn table(place: &mut Place<'_>, at: &Range<u64>, boot: &BootSector) {
         let detail = format!("{} file records of NTFS", count.looked);
         place.found.intact(table_at, bytes.len() as u64, detail);
     }
+    contents(place, at, boot, &count.records);
     mirror(place, mirror_at, record);
 }
 
@@ -164,6 +169,8 @@ struct Count {
     lost: u64,
     /// Zeros.
     blank: u64,
+    /// Whole ones that are in use.
+    records: Vec<FileRecord>,
 }
 
 impl Count {
@@ -177,8 +184,13 @@ impl Count {
     ) {
         self.looked += 1;
         if bytes.iter().all(|byte| *byte == 0) && !must_be {
-            self.blank += 1;
-        } else if !is_record(bytes, number) {
+            // Spare records are made with the first file by some.
+            self.blank += u64::from(number >= FIRST_FILE);
+        } else if let Some(record) = record(bytes, number) {
+            if record.head.is_in_use && self.records.len() < MOST_RECORDS {
+                self.records.push(record);
+            }
+        } else {
             if self.lost == 0 || Wreck::of(&first.1) != Wreck::Random {
                 *first = (at, bytes.to_vec());
             }
@@ -187,10 +199,49 @@ impl Count {
     }
 }
 
-/// Whether this is the whole record of that number: each of its sectors carries its mark.
-fn is_record(bytes: &[u8], number: u64) -> bool {
-    FileRecord::parse(bytes.to_vec(), ByteOffset(0))
-        .is_ok_and(|record| record.value.head.number.is_none_or(|own| u64::from(own) == number))
+/// The whole record of that number: each of its sectors carries its mark.
+fn record(bytes: &[u8], number: u64) -> Option<FileRecord> {
+    let record = FileRecord::parse(bytes.to_vec(), ByteOffset(0)).ok()?.value;
+    // Spare records carry no number yet.
+    let is_own = record.head.number.is_none_or(|own| u64::from(own) == number);
+    (is_own || !record.head.is_in_use).then_some(record)
+}
+
+/// Where the records say that folders and files begin.
+fn contents(place: &mut Place<'_>, at: &Range<u64>, boot: &BootSector, records: &[FileRecord]) {
+    let mut files = Files::default();
+    let cluster = u64::from(boot.cluster_bytes);
+    for record in records.iter().filter(|record| record.head.base.is_none()) {
+        for attribute in &record.attributes {
+            let AttributeBody::NonResident { first_vcn: 0, valid, runs, .. } = &attribute.body
+            else {
+                continue;
+            };
+            let is_index = attribute.kind == kinds::INDEX_ALLOCATION && files.wants_folders();
+            // Compressed, encrypted and sparse files begin with something else.
+            let is_file = attribute.kind == kinds::DATA
+                && attribute.name.is_empty()
+                && attribute.flags == 0
+                && *valid >= 512
+                && record.head.number.is_none_or(|number| u64::from(number) >= FIRST_FILE)
+                && files.wants_files();
+            let begin = runs
+                .first()
+                .and_then(|run| run.lcn?.checked_mul(cluster)?.checked_add(at.start))
+                .filter(|_| is_index || is_file);
+            let Some(begin) = begin else { continue };
+            let length =
+                if is_file { usize::try_from(*valid).unwrap_or(4096).min(4096) } else { 512 };
+            let Some(bytes) = place.read(begin, length) else { continue };
+            if is_file {
+                files.file(begin, bytes);
+            } else {
+                let is_whole = bytes.starts_with(b"INDX");
+                files.folder(begin, bytes, is_whole);
+            }
+        }
+    }
+    files.note(place, "NTFS", 4);
 }
 
 /// The table's own record, the first one, says where its parts lie.

@@ -127,19 +127,22 @@ pub(super) fn volume(bytes: usize, hidden: u32, serial: u64, files: &[(&str, &[u
     let records = 24 + files.len();
     let mut next = MFT_CLUSTER + (records * RECORD).div_ceil(CLUSTER);
     let mut table = Vec::new();
-    let of_table = next - MFT_CLUSTER;
     let system = ["$MFT", "$MFTMirr", "$LogFile", "$Volume", "$AttrDef", ".", "$Bitmap", "$Boot"];
     for (number, name) in system.iter().enumerate() {
         let [standard, file_name] = names(name, 0);
         let data = match number {
-            0 => run(2, MFT_CLUSTER, of_table * CLUSTER),
+            0 => run(2, MFT_CLUSTER, records * RECORD),
             1 => run(2, 2, CLUSTER),
             7 => run(2, 0, CLUSTER),
             _ => resident(0x80, 2, b""),
         };
         table.extend(record(number as u32, *name == ".", &[standard, file_name, data]));
     }
-    table.resize(24 * RECORD, 0);
+    for number in system.len()..24 {
+        let mut spare = record(number as u32, false, &[]);
+        spare[22] = 0;
+        table.extend(spare);
+    }
     for (number, (name, content)) in files.iter().enumerate() {
         let [standard, file_name] = names(name, content.len());
         let data = if content.len() <= 512 {
