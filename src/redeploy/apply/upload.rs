@@ -52,7 +52,7 @@ impl Run<'_> {
         }
 
         let vmx_path = format!("{root}/{vmx_name}");
-        let mo = self.into_inventory(machine, host, (folder, &vmx_path), own.as_deref(), token)?;
+        let mo = self.enter_inventory(machine, host, (folder, &vmx_path), own.as_deref(), token)?;
         let disks = self.disk_specs(machine, |disk| {
             let name = disk.descriptor.as_deref().unwrap_or(&disk.data);
             Backing::Existing(format!("{root}/{}", name.display()))
@@ -152,7 +152,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn into_inventory(
+    fn enter_inventory(
         &self,
         machine: &Machine,
         host: &Host,
@@ -163,10 +163,10 @@ impl Run<'_> {
         let name = Some(machine.name.as_str());
         let step = |mo| Step::Made { mo, lease: None };
         match &self.record(machine).made {
-            Some((Step::Made { mo: Some(mo), .. }, Phase::Done)) => {
-                if estate::machine(self.server, mo)?.is_some() {
-                    return Ok(mo.clone());
-                }
+            Some((Step::Made { mo: Some(mo), .. }, Phase::Done))
+                if estate::machine(self.server, mo)?.is_some() =>
+            {
+                return Ok(mo.clone());
             }
             Some((_, Phase::Begin)) => {
                 // It may have happened: a machine from our own folder, or with our mark, is ours.
