@@ -54,6 +54,9 @@ pub struct State {
     pub uploads: Mutex<Vec<Upload>>,
     pub calls: Mutex<Vec<String>>,
     count: AtomicUsize,
+    /// Held by the one call that is handed on: the simulator can stand still for good when
+    /// machines are made side by side. Uploads are not held up by it.
+    turn: Mutex<()>,
     /// Requests that are still answered.
     pub left: AtomicUsize,
 }
@@ -172,7 +175,10 @@ impl State {
             }
             _ => {}
         }
-        let reply = self.forward(&first, &headers, &body)?;
+        let reply = {
+            let _turn = self.turn.lock().unwrap();
+            self.forward(&first, &headers, &body)?
+        };
         match action {
             Some(Action::Lost) => Ok(()),
             Some(Action::Stall(_, time)) => {

@@ -14,7 +14,8 @@ for vm in view.view:
         "annotation": vm.config.annotation or "",
         "power": vm.runtime.powerState,
         "disks": [d.backing.fileName for d in devices if isinstance(d, vim.vm.device.VirtualDisk)],
-        "networks": [d.backing.deviceName for d in devices
+        # The simulator's own machines are on distributed switches, which have no name here.
+        "networks": [getattr(d.backing, "deviceName", None) for d in devices
                      if isinstance(d, vim.vm.device.VirtualEthernetCard)],
         "macs": [d.macAddress for d in devices if isinstance(d, vim.vm.device.VirtualEthernetCard)],
     }))

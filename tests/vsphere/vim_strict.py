@@ -55,10 +55,12 @@ def checkbody(xml,ver):
     return errs
 if __name__=='__main__':
     # vim_strict.py FOLDER: every soap-*.xml in it, at each version we claim to speak.
-    import glob, sys
-    bad = 0; bodies = sorted(glob.glob(sys.argv[1] + '/soap-*.xml'))
-    for path in bodies:
+    import glob, re, sys
+    bad = 0; bodies = sorted(glob.glob(sys.argv[1] + '/soap-*.xml')); shapes = {}
+    # Values are not looked at, so bodies that differ in values alone are one and the same here.
+    for path in bodies: shapes.setdefault(re.sub('>[^<]+<', '><', open(path, encoding='utf-8').read()), path)
+    for path in shapes.values():
         for ver in ('version11', 'version12', 'v7_0', 'v8_0_3_0'):
             for finding in checkbody(open(path, encoding='utf-8').read(), 'vim.version.' + ver):
                 bad += 1; print(path, ver, finding)
-    print(len(bodies), 'bodies checked'); sys.exit(1 if bad or not bodies else 0)
+    print(len(bodies), 'bodies of', len(shapes), 'shapes checked'); sys.exit(1 if bad or not bodies else 0)
