@@ -11,6 +11,7 @@ pub mod report;
 pub mod salvage;
 pub mod sweep;
 
+mod chosen;
 mod output;
 
 use std::{
