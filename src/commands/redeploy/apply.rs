@@ -33,9 +33,6 @@ pub struct ApplyArgs {
     /// The plan
     #[arg(value_name = "PLAN")]
     pub plan: PathBuf,
-    /// How to reach the server.
-    #[command(flatten)]
-    pub login: Login,
     /// The journal [default: redeploy.journal.jsonl beside the plan]
     #[arg(long, value_name = "FILE")]
     pub journal: Option<PathBuf>,
@@ -51,6 +48,9 @@ pub struct ApplyArgs {
     /// Give an upload up when nothing moves for this long
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "2m")]
     pub stall: Duration,
+    /// How to reach the server.
+    #[command(flatten)]
+    pub login: Login,
 }
 
 fn load(path: &Path) -> anyhow::Result<Plan> {

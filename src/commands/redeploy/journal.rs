@@ -39,15 +39,15 @@ pub struct UndoArgs {
     /// The journal
     #[arg(value_name = "JOURNAL")]
     pub journal: PathBuf,
-    /// How to reach the server.
-    #[command(flatten)]
-    pub login: Login,
     /// Remove without asking
     #[arg(long)]
     pub yes: bool,
     /// Stop machines that run, as if their plug were pulled
     #[arg(long)]
     pub power_off: bool,
+    /// How to reach the server.
+    #[command(flatten)]
+    pub login: Login,
 }
 
 pub(super) fn status(args: &StatusArgs, ui: &Ui) -> anyhow::Result<Outcome> {

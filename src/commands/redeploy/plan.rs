@@ -25,11 +25,8 @@ pub struct PlanArgs {
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
     /// vCenter or ESXi host: a name, host:port or https://host [env: GOVC_URL]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Server")]
     pub server: Option<String>,
-    /// How to reach the server.
-    #[command(flatten)]
-    pub login: Login,
     /// Where to write the plan
     #[arg(long, short, value_name = "FILE", default_value = "redeploy.toml")]
     pub output: PathBuf,
@@ -51,6 +48,9 @@ pub struct PlanArgs {
     /// Replace a plan that is there
     #[arg(long)]
     pub overwrite: bool,
+    /// How to reach the server.
+    #[command(flatten)]
+    pub login: Login,
 }
 
 pub(super) fn make_plan(args: &PlanArgs, ui: &Ui) -> anyhow::Result<Outcome> {
