@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use super::Job;
+use super::{Job, strip};
 use crate::{
     finding::{Evidence, EvidenceKind},
     map::{MapOptions, Mapped, map_source},
@@ -21,18 +21,18 @@ const LEAST_ALONE: f64 = 0.001;
 /// Runs of the map that are told as evidence.
 const MOST_TOLD: usize = 8;
 
-/// What the damage map of this file adds to `judged`, which rests on the same bytes; `None` when
-/// time ran out on the way. What the structures say stands: a map only adds where the damage lies
+/// What the damage map of this file adds to `judged`, which rests on the same bytes, and the strip
+/// of a flat disk; `None` when time ran out on the way. What the structures say stands: a map only adds where the damage lies
 /// and how much it is, and finds what no block shows.
 pub(super) fn with_map(
     source: &dyn Source,
     context: &DiskContext,
     judged: DiskJudgement,
     job: &Job<'_>,
-) -> Option<DiskJudgement> {
+) -> Option<(DiskJudgement, String)> {
     // Compressed grains look random by nature, and a guest's memory follows no disk's rules.
     if matches!(context.kind, ExtentKind::Stream | ExtentKind::Memory | ExtentKind::Other) {
-        return Some(judged);
+        return Some((judged, String::new()));
     }
     let options = MapOptions {
         // The sweep's threads have a disk each.
@@ -51,7 +51,9 @@ pub(super) fn with_map(
     if mapped.pass.stopped.is_some() {
         return None;
     }
-    Some(join(judged, &mapped, context.legit_encryption.is_some()))
+    // A sparse extent's grains lie in any order: its file says nothing of places on the disk.
+    let strip = if options.is_disk { strip::of_map(&mapped) } else { String::new() };
+    Some((join(judged, &mapped, context.legit_encryption.is_some()), strip))
 }
 
 /// Bytes of the disk itself in `state`, what was appended left out.

@@ -57,6 +57,9 @@ pub(super) struct DiskFileJudgement {
     pub(super) head: Vec<u8>,
     /// See `head`.
     pub(super) tail: Vec<u8>,
+    /// Its map in letters, where all of it was read and it is plain disk content.
+    #[serde(default)]
+    pub(super) strip: String,
 }
 
 impl DiskFileJudgement {
@@ -410,8 +413,9 @@ fn judge_one_disk(
         Err(why) => return Some(Judged::Gone(why)),
     };
     let mut content = judge_disk(&source, context, &job.options.quick, job.families);
+    let mut strip = String::new();
     if job.options.quick.full {
-        content = full::with_map(&source, context, content, job)?;
+        (content, strip) = full::with_map(&source, context, content, job)?;
     }
     job.read_bytes.fetch_add(content.read_bytes, Ordering::Relaxed);
     let quick = &job.options.quick;
@@ -425,5 +429,5 @@ fn judge_one_disk(
     }
     let end = |at: u64, len: usize| source.read_up_to(ByteOffset(at), len).unwrap_or_default();
     let (head, tail) = (end(0, 256), end(file.size_bytes.saturating_sub(64), 64));
-    Some(Judged::Disk(Box::new(DiskFileJudgement { content, tables, head, tail })))
+    Some(Judged::Disk(Box::new(DiskFileJudgement { content, tables, head, tail, strip })))
 }

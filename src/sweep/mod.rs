@@ -9,6 +9,7 @@ mod options;
 mod record;
 mod route;
 mod state;
+mod strip;
 mod structure;
 mod survey;
 mod verdict;
