@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod interrupt;
 pub mod map;
 pub mod outcome;
+pub mod redeploy;
 pub mod report;
 pub mod salvage;
 pub mod source;

@@ -1,5 +1,6 @@
 //! Virtual disks: descriptors, sparse extents of every kind, and what their tables say.
 
+mod backmap;
 mod blocks;
 mod claims;
 pub mod cowd;
@@ -14,6 +15,7 @@ pub mod journal;
 pub mod layout;
 pub mod markers;
 pub mod open;
+mod packed;
 pub mod probe;
 pub mod run;
 pub mod seextent;
@@ -24,6 +26,7 @@ pub mod stream;
 mod walk;
 mod witnesses;
 
+pub use backmap::{BackmapEntry, BackmapMeaning};
 pub use cowd::{CowdExtent, CowdHeader};
 pub use ctk::ChangeTracking;
 pub use descriptor::{
@@ -37,7 +40,7 @@ pub use layout::{Area, CowdLayout, SeSparseLayout, SparseLayout};
 pub use markers::MarkerIndex;
 pub use open::{ExtentFormat, OpenedExtent, UnnamedGrains, open_extent};
 pub use run::{ExtentMap, Run, RunKind};
-pub use seextent::{BackmapEntry, BackmapMeaning, SeSparseExtent};
+pub use seextent::SeSparseExtent;
 pub use sesparse::{ConstHeader, SeEntry, VolatileHeader};
 pub use sparse::SparseExtent;
 pub use stream::{FoundGrain, Marker, grain_length};

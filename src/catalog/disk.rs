@@ -1,9 +1,10 @@
 //! One virtual disk of a machine.
 
 use super::{
-    chain::{ChainLink, Linker},
+    chain::Linker,
     file::{CatalogFile, Content, FileId},
     index::{How, Index, Lookup},
+    link::ChainLink,
 };
 use crate::{
     families::NameKind,

@@ -38,6 +38,8 @@ pub struct CatalogFile {
     pub name: NameParts,
     /// What it is.
     pub content: Content,
+    /// Whether it has no name of VMware's and begins with a partition table.
+    pub begins_partitioned: bool,
     /// What is wrong with it.
     pub findings: Vec<Finding>,
 }

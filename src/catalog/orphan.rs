@@ -44,19 +44,22 @@ fn is_of_a_machine(file: &CatalogFile) -> bool {
 /// The files that `claimed` leaves over.
 #[must_use]
 pub fn orphans(index: &Index<'_>, machines: &[Machine], claimed: &HashSet<FileId>) -> Vec<Orphan> {
+    let wanted: HashSet<FileId> =
+        machines.iter().flat_map(|m| m.lookalikes.iter().map(|(id, _)| *id)).collect();
     index
         .iter()
-        .filter(|(id, file)| !claimed.contains(id) && is_of_a_machine(file))
-        .map(|(id, file)| Orphan { file: id, candidates: candidates(index, machines, file) })
+        .filter(|(id, _)| !claimed.contains(id))
+        .filter(|(id, file)| is_of_a_machine(file) || wanted.contains(id))
+        .map(|(id, _)| Orphan { file: id, candidates: candidates(index, machines, id) })
         .collect()
 }
 
-fn candidates(index: &Index<'_>, machines: &[Machine], file: &CatalogFile) -> Vec<(usize, String)> {
+fn candidates(index: &Index<'_>, machines: &[Machine], id: FileId) -> Vec<(usize, String)> {
     let mut offers: Vec<(u32, usize, String)> = machines
         .iter()
         .enumerate()
         .filter_map(|(number, machine)| {
-            let reasons = reasons(index, machine, file);
+            let reasons = reasons(index, machine, id);
             let points = reasons.iter().map(|(points, _)| points).sum();
             // The same folder alone is worth an offer, an equal capacity alone is chance.
             (points >= 2).then(|| {
@@ -69,8 +72,11 @@ fn candidates(index: &Index<'_>, machines: &[Machine], file: &CatalogFile) -> Ve
     offers.into_iter().take(MAX_CANDIDATES).map(|(_, number, why)| (number, why)).collect()
 }
 
-fn reasons(index: &Index<'_>, machine: &Machine, file: &CatalogFile) -> Vec<(u32, String)> {
+fn reasons(index: &Index<'_>, machine: &Machine, id: FileId) -> Vec<(u32, String)> {
+    let file = index.file(id);
     let mut reasons = Vec::new();
+    let likeness = machine.lookalikes.iter().filter(|(like, _)| *like == id);
+    reasons.extend(likeness.map(|(_, why)| (6, why.clone())));
     let extents = || machine.disks.iter().flat_map(|d| d.chain.iter().flat_map(|l| &l.extents));
     let wanted = extents().find(|extent| {
         extent.file.is_none()

@@ -59,6 +59,7 @@ pub fn read_file(
         inode: 0,
         name,
         content: Content::Other,
+        begins_partitioned: false,
         findings: Vec::new(),
     };
     let opened = match found.kind {
@@ -194,7 +195,21 @@ fn stranger(source: &SourceFile, file: &mut CatalogFile) -> Result<Content, Form
     let disk = detect(&head).is_some_and(|found| {
         matches!(found.kind, FileKind::VmdkSparse | FileKind::VmdkCowd | FileKind::VmdkSeSparse)
     });
-    if disk { disk_file(source, file) } else { Ok(Content::Other) }
+    if disk {
+        return disk_file(source, file);
+    }
+    file.begins_partitioned = begins_partitioned(&head);
+    Ok(Content::Other)
+}
+
+/// Whether `head` begins with a boot record whose entries make sense, or with a GPT.
+fn begins_partitioned(head: &[u8]) -> bool {
+    // An entry begins with 0x80 or 0; its type stands at its fifth byte.
+    let entries = || head.get(446..510).unwrap_or_default().chunks_exact(16);
+    let mbr = head.get(510..512) == Some(&[0x55, 0xaa])
+        && entries().all(|entry| matches!(entry.first(), Some(0 | 0x80)))
+        && entries().any(|entry| entry.get(4).is_some_and(|kind| *kind != 0));
+    mbr || head.get(512..520) == Some(b"EFI PART")
 }
 
 fn text(source: &SourceFile) -> Result<Vec<u8>, FormatError> {

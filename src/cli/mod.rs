@@ -49,6 +49,8 @@ pub enum Command {
     Files(commands::files::Args),
     /// Show a recorded sweep as a page, text or a table.
     Report(commands::report::Args),
+    /// Make machines again over the vSphere API: a plan to read, then many at a time.
+    Redeploy(commands::redeploy::Args),
     /// Shell completions on stdout.
     #[command(hide = true)]
     Completions(commands::manual::CompletionArgs),

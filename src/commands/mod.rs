@@ -6,10 +6,12 @@ pub mod files;
 pub mod inspect;
 pub mod manual;
 pub mod map;
+pub mod redeploy;
 pub mod report;
 pub mod salvage;
 pub mod sweep;
 
+mod chosen;
 mod output;
 
 use std::{
@@ -57,6 +59,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Map(args) => map::run(&args, &cli.global, &ui, &stop),
         Command::Files(args) => files::run(&args, &cli.global, &ui, &stop),
         Command::Report(args) => report::run(&args, &ui),
+        Command::Redeploy(args) => redeploy::run(&args, &ui, &stop),
         Command::Completions(args) => manual::completions(args),
         Command::Man => manual::man(),
     };

@@ -16,15 +16,14 @@ mod patch;
 mod place;
 mod plan;
 mod record;
+mod refused;
+mod request;
 mod snapshots;
 mod target;
 mod verify;
 mod work;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use sha2::{Digest as _, Sha256};
 
@@ -50,145 +49,11 @@ pub use manifest::{
 pub use objections::objections;
 pub use patch::{Patch, Repair, patches, write_patches};
 pub use record::RecordError;
+pub use refused::{ConsolidateError, Refused};
+pub use request::{Consolidated, Format, Request};
 pub use snapshots::{FrozenDisk, Selected, Snapshot, SnapshotTree, find_tree, select};
 pub use target::Paths;
 pub use verify::VerifyError;
-
-/// What is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// The disk's bytes as they are.
-    Raw,
-    /// A descriptor and a `-flat.vmdk`, as on an ESXi host.
-    Flat,
-    /// A hosted sparse disk with its descriptor inside.
-    Sparse,
-    /// streamOptimized, as an OVF import wants it.
-    Stream,
-}
-
-impl Format {
-    /// The word on the command line and in records.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Flat => "flat",
-            Self::Sparse => "sparse",
-            Self::Stream => "stream",
-        }
-    }
-}
-
-/// How to make it.
-pub struct Request<'a> {
-    /// Where.
-    pub output: PathBuf,
-    /// What.
-    pub format: Format,
-    /// The byte that stands in the place of what is not to be had.
-    pub fill: u8,
-    /// Make what can be made of a chain that would be refused.
-    pub partial: bool,
-    /// Replace what is there.
-    pub overwrite: bool,
-    /// How hard streams are deflated: 1 to 12.
-    pub level: i32,
-    /// Threads.
-    pub threads: usize,
-    /// Read the output back. Without it, it gets its name unproven.
-    pub prove: bool,
-    /// Write the file list with the hash of the whole output.
-    pub file_hashes: bool,
-    /// Another name for the manifest.
-    pub manifest: Option<PathBuf>,
-    /// Bytes written between two checkpoints.
-    pub checkpoint_bytes: u64,
-    /// Whether to stop at the next safe place.
-    pub stop: &'a (dyn Fn() -> bool + Sync),
-    /// Told how many bytes were read.
-    pub progress: &'a (dyn Fn(u64) + Sync),
-}
-
-/// What was made.
-#[derive(Clone, Debug)]
-pub struct Consolidated {
-    /// Its files.
-    pub paths: Paths,
-    /// Virtual size.
-    pub size_bytes: u64,
-    /// Bytes by state.
-    pub sums: Sums,
-    /// Ranges in the manifest.
-    pub ranges: u64,
-    /// Whether it was read back and found to be what the manifest says.
-    pub proven: bool,
-    /// Where an earlier run's record was taken up.
-    pub resumed_from: Option<u64>,
-    /// Whether it was stopped before its end.
-    pub stopped: bool,
-}
-
-/// Why nothing is written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// A name is taken.
-    #[error("{} is there already; --overwrite replaces it", .0.display())]
-    Exists(PathBuf),
-    /// The file system has too little room.
-    #[error("{} has {free} bytes free, the output needs {need}", folder.display())]
-    TooSmall {
-        /// Where.
-        folder: PathBuf,
-        /// Bytes needed.
-        need: u64,
-        /// Bytes free.
-        free: u64,
-    },
-    /// The chain does not end with a base.
-    #[error(
-        "the chain has no base: {0}; --partial makes what there is, with the rest named as lost"
-    )]
-    NoBase(String),
-    /// A descriptor that does not fit its files.
-    #[error("{link}: {what}; --partial makes what there is, with the rest named as lost")]
-    Extents {
-        /// Which link.
-        link: String,
-        /// In which way.
-        what: String,
-    },
-    /// Nothing can be told of the size.
-    #[error("the size of {0} is not known")]
-    NoSize(String),
-    /// A format that cannot hold it.
-    #[error("{0}")]
-    Format(String),
-}
-
-/// Why it was not made.
-#[derive(Debug, thiserror::Error)]
-pub enum ConsolidateError {
-    /// A rule forbids it.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    /// The record cannot be used.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// The output could not be written; a second run goes on.
-    #[error("cannot write {}; the same command goes on from byte {next_bytes} of the disk", path.display())]
-    Write {
-        /// Which file.
-        path: PathBuf,
-        /// The first byte of the disk that is not safe yet.
-        next_bytes: u64,
-        /// Why.
-        source: io::Error,
-    },
-    /// The output is not what was written.
-    #[error(transparent)]
-    Unproven(#[from] VerifyError),
-}
 
 /// Makes one disk of the chain as it was at link `at`.
 ///

@@ -5,10 +5,11 @@ use std::{
     path::Path,
 };
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     entry::{Basis, Confidence, Family, FooterForm, Geometry, HeaderMark, SuffixRule, SuffixShape},
+    fields::{Fields, Slip},
     pattern::{Pattern, PatternKind},
 };
 
@@ -17,8 +18,6 @@ const SCHEMA: &str = "vmglean.families/1";
 const BUILT_IN: &str = include_str!("families.json");
 /// A user's file is text written by hand; past this it is something else.
 const MAX_FILE_BYTES: u64 = 16 << 20;
-const MAX_TEXT_BYTES: usize = 1024;
-const MAX_LIST: usize = 256;
 
 /// What is wrong with a families file: the file, the entry, the field.
 #[derive(Debug, thiserror::Error)]
@@ -177,154 +176,6 @@ fn parse(text: &str, file: &str) -> Result<Vec<Family>, FamiliesError> {
 
 fn or_top(field: &str) -> String {
     if field.is_empty() { "top level".to_owned() } else { field.to_owned() }
-}
-
-/// A field that does not hold what it must; the path is prefixed on the way out.
-struct Slip {
-    field: String,
-    what: String,
-}
-
-impl Slip {
-    fn new(field: &str, what: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), what: what.into() }
-    }
-
-    fn inside(mut self, outer: &str) -> Self {
-        self.field = if self.field.is_empty() {
-            outer.to_owned()
-        } else {
-            format!("{outer}.{}", self.field)
-        };
-        self
-    }
-}
-
-/// An object whose keys are all known.
-struct Fields<'a>(&'a Map<String, Value>);
-
-impl<'a> Fields<'a> {
-    fn of(value: &'a Value, known: &[&str]) -> Result<Self, Slip> {
-        let map = value.as_object().ok_or_else(|| Slip::new("", "must be an object"))?;
-        match map.keys().find(|key| !known.contains(&key.as_str())) {
-            Some(key) => {
-                Err(Slip::new(key, format!("is no known field; known are {}", known.join(", "))))
-            }
-            None => Ok(Self(map)),
-        }
-    }
-
-    fn text(&self, field: &str) -> Result<String, Slip> {
-        match self.0.get(field) {
-            None => Err(Slip::new(field, "is missing")),
-            Some(value) => text_of(value).map_err(|what| Slip::new(field, what)),
-        }
-    }
-
-    fn list(&self, field: &str) -> Result<&'a [Value], Slip> {
-        match self.0.get(field) {
-            None => Ok(&[]),
-            Some(Value::Array(list)) if list.len() <= MAX_LIST * 16 => Ok(list),
-            Some(Value::Array(_)) => Err(Slip::new(field, "has too many items")),
-            Some(_) => Err(Slip::new(field, "must be a list")),
-        }
-    }
-
-    fn texts(&self, field: &str) -> Result<Vec<String>, Slip> {
-        let list = self.list(field)?;
-        if list.len() > MAX_LIST {
-            return Err(Slip::new(field, format!("has more than {MAX_LIST} items")));
-        }
-        list.iter()
-            .enumerate()
-            .map(|(i, value)| {
-                text_of(value).map_err(|what| Slip::new(&format!("{field}[{i}]"), what))
-            })
-            .collect()
-    }
-
-    fn each<T>(
-        &self,
-        field: &str,
-        read: impl Fn(&Value) -> Result<T, Slip>,
-    ) -> Result<Vec<T>, Slip> {
-        self.list(field)?
-            .iter()
-            .enumerate()
-            .map(|(i, value)| read(value).map_err(|slip| slip.inside(&format!("{field}[{i}]"))))
-            .collect()
-    }
-
-    fn number(&self, field: &str, min: u64, max: u64) -> Result<Option<u64>, Slip> {
-        match self.0.get(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => {
-                let number =
-                    value.as_u64().ok_or_else(|| Slip::new(field, "must be a whole number"))?;
-                if (min..=max).contains(&number) {
-                    Ok(Some(number))
-                } else {
-                    Err(Slip::new(field, format!("{number} is outside {min}..={max}")))
-                }
-            }
-        }
-    }
-
-    fn needed(&self, field: &str, min: u64, max: u64) -> Result<u64, Slip> {
-        self.number(field, min, max)?.ok_or_else(|| Slip::new(field, "is missing"))
-    }
-
-    fn flag(&self, field: &str) -> Result<bool, Slip> {
-        match self.0.get(field) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(_) => Err(Slip::new(field, "must be true or false")),
-        }
-    }
-
-    fn hex(&self, field: &str) -> Result<Option<Vec<u8>>, Slip> {
-        match self.0.get(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => {
-                let text = text_of(value).map_err(|what| Slip::new(field, what))?;
-                hex_of(&text)
-                    .map(Some)
-                    .ok_or_else(|| Slip::new(field, "must be pairs of hexadecimal digits"))
-            }
-        }
-    }
-
-    fn word<T: serde::de::DeserializeOwned>(&self, field: &str, words: &str) -> Result<T, Slip> {
-        let text = self.text(field)?;
-        serde_json::from_value(Value::String(text.clone()))
-            .map_err(|_| Slip::new(field, format!("is {text:?}, not one of {words}")))
-    }
-}
-
-fn text_of(value: &Value) -> Result<String, String> {
-    let text = value.as_str().ok_or("must be text")?;
-    if text.is_empty() {
-        Err("is empty".to_owned())
-    } else if text.len() > MAX_TEXT_BYTES {
-        Err(format!("is longer than {MAX_TEXT_BYTES} bytes"))
-    } else {
-        Ok(text.to_owned())
-    }
-}
-
-fn hex_of(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if digits.is_empty() || !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    digits
-        .chunks_exact(2)
-        .map(|pair| {
-            let high = char::from(*pair.first()?).to_digit(16)?;
-            let low = char::from(*pair.get(1)?).to_digit(16)?;
-            u8::try_from(high * 16 + low).ok()
-        })
-        .collect()
 }
 
 const FAMILY_FIELDS: [&str; 16] = [

@@ -5,17 +5,18 @@
 //! rests ([`Basis`], [`Confidence`], sources), and whoever names a family passes that on.
 
 mod entry;
+mod fields;
 mod load;
 pub mod names;
+mod notes;
 mod pattern;
 
 pub use entry::{
     Basis, Confidence, Family, FooterForm, Geometry, HeaderMark, SuffixRule, SuffixShape,
 };
 pub use load::{Families, FamiliesError};
-pub use names::{
-    NameKind, NameParts, NoteName, Suffix, SuffixFamily, SuffixMeaning, note_by_name, split_suffix,
-};
+pub use names::{NameKind, NameParts, Suffix, SuffixFamily, SuffixMeaning, split_suffix};
+pub use notes::{NoteName, note_by_name};
 pub use pattern::{Comb, Pattern, PatternKind, Prediction};
 
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@ use super::{
     lines,
 };
 use crate::{
-    catalog::{CatalogFile, ChainLink, Content, FileId, Index, LinkExtent, MachineDisk},
+    catalog::{CatalogFile, ChainLink, Content, FileId, Index, LOOKALIKE, LinkExtent, MachineDisk},
     finding::{Evidence, EvidenceKind, Finding, Weight},
     report::record::{DiskVerdict, Fraction, Method},
     triage::quick::{DiskState, Method as QuickMethod, SmallState},
@@ -89,8 +89,13 @@ const GAPS: [&str; 10] = [
 ];
 
 /// Findings by which a part may lie somewhere that was not followed, so that it is not yet lost.
-const PERHAPS_ELSEWHERE: [&str; 4] =
-    ["disk.unnamed", "name.outside", "chain.extent-is-descriptor", "chain.extent-refused"];
+const PERHAPS_ELSEWHERE: [&str; 5] = [
+    "disk.unnamed",
+    "name.outside",
+    "chain.extent-is-descriptor",
+    "chain.extent-refused",
+    LOOKALIKE,
+];
 
 impl DiskJudged {
     /// Whether its links do not fit together, or one is not there.
@@ -164,7 +169,10 @@ pub(super) fn judge_disk(
     let told = reasons.iter().find(|(of, _)| *of == state).map(|(_, why)| why.clone());
     let reason = match (verdict, gap.or(doubt)) {
         (DiskVerdict::Incomplete | DiskVerdict::Undetermined, Some(finding)) => {
-            finding.what.clone()
+            match findings.iter().find(|f| f.code == LOOKALIKE) {
+                Some(like) => format!("{}; {}", finding.what, like.what),
+                None => finding.what.clone(),
+            }
         }
         _ => told.unwrap_or_else(|| match verdict {
             DiskVerdict::Incomplete => {

@@ -186,3 +186,22 @@ fn a_disk_changed_with_its_old_time_put_back_is_judged_anew() {
     let second = vmglean(root.path(), &args).json();
     assert_ne!(machine(&second, "web01")["verdict"], "untouched", "{second:#}");
 }
+
+#[test]
+fn a_disk_under_a_name_that_tells_nothing_is_offered_and_no_reason_to_restore_a_backup() {
+    for name in ["[pay@x.y]web01-flat.vmdk", "a8f7e6c5b4"] {
+        let (done, record) = after("web01", |at| rename(at, "web01-flat.vmdk", name));
+        let found = machine(&record, "web01");
+        assert_eq!(found["verdict"], "incomplete", "{name}: {found:#}");
+        assert_eq!(found["route"], "examine", "{name}: {found:#}");
+        let findings = found["findings"].as_array().unwrap();
+        let like = findings.iter().find(|f| f["code"] == "chain.extent-lookalike");
+        let next = like.unwrap()["next"].as_str().unwrap();
+        assert!(next.contains("web01-flat.vmdk"), "{next}");
+        let orphan = &record["orphans"][0];
+        assert!(orphan["path"].as_str().unwrap().ends_with(name), "{record:#}");
+        let why = orphan["candidates"][0]["why"].as_str().unwrap();
+        assert!(why.contains("misses extent"), "{why}");
+        assert_eq!(done.code, Some(1));
+    }
+}

@@ -156,7 +156,7 @@ fn a_base_that_was_resized_under_its_snapshots_is_told() {
     let cid = case.key("base.vmdk", "CID");
     case.qemu("qemu-img", &["create", "-q", "-f", "vmdk", "base.vmdk", "80M"]);
     let own = case.key("base.vmdk", "CID");
-    case.patch("base.vmdk", &format!("CID={own}"), &format!("CID={cid}"));
+    case.set_cid("base.vmdk", &own, &cid);
     let (code, record) = case.chain("s2.vmdk", &[]);
     assert_eq!(code, 1);
     assert!(codes(&record).contains(&"chain.capacity-differs".to_owned()), "{record:#}");

@@ -139,6 +139,19 @@ impl Case {
         fs::write(path, bytes).unwrap();
     }
 
+    /// Gives a disk of qemu-img's another CID. They may differ in length: it leaves leading zeros out.
+    pub(crate) fn set_cid(&self, name: &str, from: &str, to: &str) {
+        let path = self.ds().join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        // Where qemu-img embeds the descriptor, and how much room it has there.
+        let room = &mut bytes[512..512 + 20 * 512];
+        let text = String::from_utf8_lossy(room).trim_end_matches('\0').to_owned();
+        let text = text.replacen(&format!("\nCID={from}\n"), &format!("\nCID={to}\n"), 1);
+        room.fill(0);
+        room[..text.len()].copy_from_slice(text.as_bytes());
+        fs::write(path, bytes).unwrap();
+    }
+
     /// The value of a key in the descriptor inside a file.
     pub(crate) fn key(&self, name: &str, key: &str) -> String {
         let bytes = fs::read(self.ds().join(name)).unwrap();

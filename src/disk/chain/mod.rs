@@ -6,6 +6,8 @@
 //! Every step is bounded: links, extents, neighbours looked at, files held open.
 
 mod companions;
+mod described;
+mod extents;
 mod headless;
 mod lines;
 mod link;

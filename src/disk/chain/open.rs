@@ -5,24 +5,21 @@ use std::{collections::HashMap, os::unix::ffi::OsStrExt, sync::Arc};
 use vmglean_formats::{
     ByteOffset, FormatError, ReadAt,
     vmdk::{
-        Access, Descriptor, DiskExtent, ExtentFormat, ExtentKind, OpenedExtent,
+        Descriptor, DiskExtent, ExtentFormat, ExtentKind, OpenedExtent,
         descriptor::looks_like_descriptor, open_descriptor, open_extent,
     },
 };
 
 use super::{
     companions::{Candidate, Companions},
-    headless::formats_of,
     link::{ChainLink, DescribedBy, ExtentFacts},
-    locate::{Located, locate},
     parent::Neighbour,
     pool::Pool,
-    rebuild::rebuild,
     tell::{Told, name},
 };
 use crate::{
     disk::{DiskFile, DiskLink, ExtentBody, FileId, LinkExtent},
-    source::{OpenError, RelPath, Source},
+    source::{RelPath, Source},
 };
 
 /// Largest virtual disk that is believed: 4 EiB.
@@ -49,14 +46,6 @@ struct Own {
     opened: OpenedExtent,
     file: FileId,
     len: u64,
-}
-
-/// A file opened for one extent line.
-struct Placed {
-    candidate: Candidate,
-    source: Arc<dyn Source>,
-    sparse: Option<Result<OpenedExtent, String>>,
-    fits: bool,
 }
 
 impl Opener {
@@ -359,181 +348,9 @@ impl Opener {
         let disk = DiskLink { name: name(&link.path), capacity: at, extents };
         (link, disk)
     }
-
-    fn mapped(
-        &mut self,
-        facts: &mut ExtentFacts,
-        path: &RelPath,
-        file: FileId,
-        opened: OpenedExtent,
-        length: u64,
-    ) -> ExtentBody {
-        facts.format = Some(opened.format);
-        let own_length = bytes_of(opened.capacity.0);
-        if own_length != length {
-            let what = format!(
-                "its header tells {own_length} bytes, the extent line {length}; what only one of \
-                 them covers is lost"
-            );
-            self.told.damage("chain.extent-capacity-differs", path, what, "");
-        }
-        ExtentBody::Mapped { file, map: opened.map, grain_bytes: opened.grain_bytes }
-    }
-
-    /// What stands behind one extent line.
-    fn line(
-        &mut self,
-        link: &ChainLink,
-        line: &DiskExtent,
-        length: u64,
-        facts: &mut ExtentFacts,
-    ) -> ExtentBody {
-        if line.kind == ExtentKind::Zero || line.access == Access::NoAccess {
-            return ExtentBody::Zero;
-        }
-        let wanted = line.name.as_deref().unwrap_or_default();
-        if matches!(line.kind, ExtentKind::VmfsRdm | ExtentKind::VmfsRaw) {
-            return self.device(&link.path, wanted);
-        }
-        let located = locate(&*self.companions, &link.path.folder(), wanted);
-        let candidates = match located {
-            Located::Device => return self.device(&link.path, wanted),
-            Located::Files { candidates, moved } => {
-                if moved && !candidates.is_empty() {
-                    let what = format!("the extent {wanted:?} was found by its name alone");
-                    self.told.note("chain.extent-found-beside", &link.path, what);
-                }
-                candidates
-            }
-            Located::Outside { why } => {
-                let what = format!("the extent {wanted:?} {why}; it is not followed");
-                self.told.damage(
-                    "chain.extent-outside-root",
-                    &link.path,
-                    what.clone(),
-                    "put the file beside its descriptor, or name a higher folder as the source",
-                );
-                return ExtentBody::Lost { why: what };
-            }
-        };
-        let plain = matches!(line.kind, ExtentKind::Flat | ExtentKind::Vmfs);
-        let file_at = bytes_of(line.offset.map_or(0, |sectors| sectors.0));
-        let placed = self.place(&candidates, plain, file_at.saturating_add(length));
-        let placed = match placed {
-            Ok(placed) => placed,
-            Err(None) => {
-                let what = format!("the extent file {wanted:?} is missing");
-                let next = "look for it under another name or in a backup of the folder";
-                self.told.damage("chain.extent-missing", &link.path, what.clone(), next);
-                return ExtentBody::Lost { why: what };
-            }
-            Err(Some((path, error))) => {
-                let what = format!("the extent {wanted:?} is {error}");
-                let code = match error {
-                    OpenError::Symlink => "chain.extent-symlink",
-                    _ => "chain.extent-refused",
-                };
-                self.told.unreadable(code, &path, what.clone(), "");
-                return ExtentBody::Unreadable { why: what };
-            }
-        };
-        let path = placed.candidate.path.clone();
-        facts.path = Some(path.clone());
-        facts.renamed = placed.candidate.renamed;
-        facts.file_len = Some(placed.source.len_bytes());
-        if placed.candidate.renamed {
-            let what =
-                format!("is taken for the extent {wanted:?}; something was appended to its name");
-            self.told.note("chain.extent-renamed", &path, what);
-        }
-        let file = self.keep(&placed.candidate, Arc::clone(&placed.source));
-        match placed.sparse {
-            None => {
-                let there = placed.source.len_bytes().saturating_sub(file_at);
-                if there < length {
-                    let what = format!(
-                        "is {there} bytes long from byte {file_at} on, its extent line says {length}; the last {} bytes are lost",
-                        length - there
-                    );
-                    self.told.damage("chain.extent-short", &path, what, "");
-                }
-                ExtentBody::Flat { file, at: file_at }
-            }
-            Some(Ok(opened)) => {
-                if expected_kind(opened.format) != line.kind {
-                    let what = format!(
-                        "the extent line says {}, the file is {:?}; the file is believed",
-                        line.kind_word, opened.format
-                    );
-                    self.told.damage("chain.extent-kind-differs", &path, what, "");
-                }
-                self.mapped(facts, &path, file, opened, length)
-            }
-            Some(Err(why)) => {
-                let formats = formats_of(line.kind);
-                let capacity = vmglean_formats::Sectors(length / vmglean_formats::SECTOR_BYTES);
-                if let Some(rebuilt) = rebuild(&*placed.source, formats, capacity) {
-                    return self.rebuilt(facts, &path, file, rebuilt, &why);
-                }
-                let what = format!("its header cannot be used: {why}");
-                let next = "`vmglean inspect` shows what is left of it";
-                self.told.damage("chain.extent-header-lost", &path, what.clone(), next);
-                ExtentBody::Lost { why: what }
-            }
-        }
-    }
-
-    fn device(&mut self, path: &RelPath, wanted: &str) -> ExtentBody {
-        let what = format!("the data of {wanted:?} lie on a device or object, not in this folder");
-        self.told.unreadable(
-            "chain.extent-is-device",
-            path,
-            what.clone(),
-            "image the LUN or object itself and read that",
-        );
-        ExtentBody::Unreadable { why: what }
-    }
-
-    /// The first candidate that fits, else the first that opens at all.
-    fn place(
-        &mut self,
-        candidates: &[Candidate],
-        plain: bool,
-        need: u64,
-    ) -> Result<Placed, Option<(RelPath, OpenError)>> {
-        let mut best: Option<Placed> = None;
-        let mut refused = None;
-        for candidate in candidates.iter().take(16) {
-            let source = match self.companions.open(candidate) {
-                Ok(source) => source,
-                Err(OpenError::NotFound) => continue,
-                Err(error) => {
-                    refused.get_or_insert((candidate.path.clone(), error));
-                    continue;
-                }
-            };
-            let (sparse, fits) = if plain {
-                (None, source.len_bytes() >= need)
-            } else {
-                match open_extent(&*source) {
-                    Ok(checked) => {
-                        self.told.defects("chain.extent-defect", &candidate.path, &checked.defects);
-                        (Some(Ok(checked.value)), true)
-                    }
-                    Err(error) => (Some(Err(worded(&error))), false),
-                }
-            };
-            let placed = Placed { candidate: candidate.clone(), source, sparse, fits };
-            if placed.fits {
-                return Ok(placed);
-            }
-            best.get_or_insert(placed);
-        }
-        best.ok_or(refused)
-    }
 }
 
-fn worded(error: &FormatError) -> String {
+pub(super) fn worded(error: &FormatError) -> String {
     match error {
         FormatError::Medium { source, .. } => format!("{error}: {source}"),
         FormatError::Damaged(_) | FormatError::Unsupported { .. } => error.to_string(),
@@ -542,14 +359,6 @@ fn worded(error: &FormatError) -> String {
 
 pub(super) fn bytes_of(sectors: u64) -> u64 {
     sectors.saturating_mul(vmglean_formats::SECTOR_BYTES)
-}
-
-fn expected_kind(format: ExtentFormat) -> ExtentKind {
-    match format {
-        ExtentFormat::HostedSparse | ExtentFormat::StreamOptimized => ExtentKind::Sparse,
-        ExtentFormat::Cowd => ExtentKind::VmfsSparse,
-        ExtentFormat::SeSparse => ExtentKind::SeSparse,
-    }
 }
 
 /// Which sparse format the first bytes claim.
@@ -595,49 +404,4 @@ fn begins_like_a_disk(source: &dyn Source) -> bool {
     source.read_up_to(ByteOffset(0), 1024).is_ok_and(|head| {
         head.get(510..512) == Some(&[0x55, 0xaa]) || head.get(512..520) == Some(b"EFI PART")
     })
-}
-
-impl Opener {
-    /// The descriptor file that names the bare extent `candidate`, found by its name. The
-    /// descriptor of `x-flat.vmdk`, `x-delta.vmdk`, `x-s001.vmdk` is `x.vmdk`.
-    pub(super) fn descriptor_of(
-        &mut self,
-        candidate: &Candidate,
-        source: &dyn Source,
-    ) -> Option<(Candidate, Arc<dyn Source>)> {
-        let head = source.read_up_to(ByteOffset(0), 4096).ok()?;
-        if looks_like_descriptor(&head) || self.descriptor(source).is_some() {
-            return None;
-        }
-        let own = candidate.path.file_name().as_bytes();
-        let wanted = described_as(own)?;
-        for found in self.companions.find(&candidate.path.folder(), &wanted).into_iter().take(16) {
-            let Ok(opened) = self.companions.open(&found) else { continue };
-            let Some(descriptor) = self.descriptor(&*opened) else { continue };
-            let names_it =
-                descriptor.extents.iter().filter_map(|line| line.name.as_deref()).any(|name| {
-                    let base = crate::source::base_name(name.as_bytes());
-                    own.get(..base.len()).is_some_and(|head| head.eq_ignore_ascii_case(base))
-                });
-            if names_it {
-                let what = format!("is an extent of {}, which is read", name(&found.path));
-                self.told.note("chain.descriptor-used", &candidate.path, what);
-                return Some((found, opened));
-            }
-        }
-        None
-    }
-}
-
-/// The name of the descriptor that an extent of this name belongs to.
-fn described_as(extent: &[u8]) -> Option<Vec<u8>> {
-    let lower = extent.to_ascii_lowercase();
-    let stem_end = lower.windows(5).position(|part| part == b".vmdk")?;
-    let stem = extent.get(..stem_end)?;
-    let dash = stem.iter().rposition(|byte| *byte == b'-')?;
-    let word = lower.get(dash + 1..stem_end)?;
-    let numbered = matches!(word, [b's' | b'f', digits @ ..]
-        if digits.len() >= 3 && digits.iter().all(u8::is_ascii_digit));
-    let known = matches!(word, b"flat" | b"delta" | b"sesparse" | b"rdm" | b"rdmp");
-    (numbered || known).then(|| [stem.get(..dash).unwrap_or_default(), b".vmdk"].concat())
 }

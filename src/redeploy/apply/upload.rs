@@ -1,0 +1,230 @@
+//! Machines whose files lie on the datastore: folder, files, then the inventory.
+
+use std::{
+    io::{Cursor, Read},
+    path::Path,
+};
+
+use super::{Host, Machine, MoRef, Phase, Record, Route, Run, Step, StepError};
+use crate::redeploy::{config, estate, plan::Stretch, vsphere::Backing};
+
+/// A file to send.
+enum Content<'a> {
+    Whole(Vec<u8>),
+    Flat(&'a crate::redeploy::plan::Disk),
+}
+
+impl Run<'_> {
+    pub(super) fn uploaded(
+        &self,
+        machine: &Machine,
+        host: &Host,
+        token: &str,
+    ) -> Result<MoRef, StepError> {
+        let (folder, datacenter) = self.place(host)?;
+        let datastore = self.estate.datastore(host, &machine.datastore).ok_or_else(|| {
+            StepError::Refused(format!("{} does not reach {}", host.name, machine.datastore))
+        })?;
+        let root = format!("[{}] {}", machine.datastore, machine.folder());
+        let record = self.record(machine);
+        self.make_folder(machine, host, &datastore.mo, &root, &record)?;
+
+        let own = machine.vmx.as_deref().map(|path| machine.read(path)).transpose()?;
+        let vmx_name = format!("{}.vmx", machine.folder());
+        let mut files: Vec<(String, Content)> = Vec::new();
+        for disk in &machine.disks {
+            files.push((file_name(&disk.data)?, Content::Flat(disk)));
+            if let Some(descriptor) = &disk.descriptor {
+                let content = machine.read(descriptor)?;
+                files.push((file_name(descriptor)?, Content::Whole(content)));
+            }
+        }
+        if let Some(nvram) = &machine.nvram {
+            files.push((file_name(nvram)?, Content::Whole(machine.read(nvram)?)));
+        }
+        if machine.route == Route::Register {
+            let text =
+                config::vmx_text(self.plan, machine, own.as_deref().unwrap_or_default(), token);
+            files.push((vmx_name.clone(), Content::Whole(text.into_bytes())));
+        }
+        for (name, content) in &files {
+            self.send(machine, host, datacenter, (&root, name), content, &record)?;
+        }
+
+        let vmx_path = format!("{root}/{vmx_name}");
+        let mo = self.enter_inventory(machine, host, (folder, &vmx_path), own.as_deref(), token)?;
+        let disks = self.disk_specs(machine, |disk| {
+            let name = disk.descriptor.as_deref().unwrap_or(&disk.data);
+            Backing::Existing(format!("{root}/{}", name.display()))
+        });
+        self.settle(machine, host, &mo, disks, token)?;
+        Ok(mo)
+    }
+
+    fn make_folder(
+        &self,
+        machine: &Machine,
+        host: &Host,
+        datastore: &MoRef,
+        root: &str,
+        record: &Record,
+    ) -> Result<(), StepError> {
+        let step = Step::Folder {
+            path: root.to_owned(),
+            datastore: datastore.clone(),
+            datacenter: host.datacenter.clone(),
+        };
+        let phase = record.folder.as_ref().filter(|(known, _)| *known == step).map(|(_, p)| *p);
+        if phase == Some(Phase::Done) {
+            return Ok(());
+        }
+        let name = Some(machine.name.as_str());
+        match (self.server.folder(datastore, root, self.stop)?, phase) {
+            // Begun by us, and nobody put anything there: ours.
+            (Some(files), Some(Phase::Begin)) if files.is_empty() => {}
+            (Some(_), _) => {
+                return Err(StepError::Refused(format!(
+                    "the folder {root} is there already and is left alone"
+                )));
+            }
+            (None, _) => {
+                self.journal.note(name, Phase::Begin, &step, None)?;
+                self.server.make_folder(root, Some(&host.datacenter))?;
+            }
+        }
+        self.journal.note(name, Phase::Done, &step, None)?;
+        Ok(())
+    }
+
+    fn send(
+        &self,
+        machine: &Machine,
+        host: &Host,
+        datacenter: &str,
+        (root, name): (&str, &str),
+        content: &Content,
+        record: &Record,
+    ) -> Result<(), StepError> {
+        let path = format!("{root}/{name}");
+        let below = format!("{}/{name}", machine.folder());
+        let place = (datacenter, machine.datastore.as_str(), below.as_str());
+        let size_bytes = content.len();
+        if let Some((Step::File { size_bytes: sent, .. }, Phase::Done)) = record.files.get(&path)
+            && *sent == size_bytes
+            && self.server.file_length(place)? == Some(size_bytes)
+        {
+            (self.moved)(size_bytes);
+            return Ok(());
+        }
+        let step = |sha256| Step::File {
+            path: path.clone(),
+            datacenter: host.datacenter.clone(),
+            size_bytes,
+            sha256,
+        };
+        let machine_name = Some(machine.name.as_str());
+        self.journal.note(machine_name, Phase::Begin, &step(None), None)?;
+        let source: Box<dyn Read + Send> = match content {
+            Content::Whole(bytes) => Box::new(Cursor::new(bytes)),
+            Content::Flat(disk) => {
+                let file = machine.open(&disk.data)?;
+                Box::new(Stretch::new(file, disk.offset_bytes, disk.size_bytes))
+            }
+        };
+        let sent = self.server.put_file(place, source, size_bytes, self.watch())?;
+        if let Content::Flat(disk) = content
+            && let Some(wanted) = &disk.sha256
+            && !wanted.eq_ignore_ascii_case(&sent.sha256)
+        {
+            let why =
+                format!("{path}: sent {}, the plan says {wanted}; the source changed", sent.sha256);
+            self.journal.note(machine_name, Phase::Failed, &step(None), Some(why.clone()))?;
+            return Err(StepError::Unverified(why));
+        }
+        // Listings hide flat files and tell a descriptor's size as its disk's: the file is asked.
+        let found = self.server.file_length(place)?;
+        if found != Some(size_bytes) {
+            return Err(StepError::Unverified(format!(
+                "{path} has {found:?} bytes on the server, {size_bytes} were sent"
+            )));
+        }
+        self.journal.note(machine_name, Phase::Done, &step(Some(sent.sha256)), None)?;
+        Ok(())
+    }
+
+    fn enter_inventory(
+        &self,
+        machine: &Machine,
+        host: &Host,
+        (folder, vmx_path): (&MoRef, &str),
+        own: Option<&[u8]>,
+        token: &str,
+    ) -> Result<MoRef, StepError> {
+        let name = Some(machine.name.as_str());
+        let step = |mo| Step::Made { mo, lease: None };
+        match &self.record(machine).made {
+            Some((Step::Made { mo: Some(mo), .. }, Phase::Done))
+                if estate::machine(self.server, mo)?.is_some() =>
+            {
+                return Ok(mo.clone());
+            }
+            Some((_, Phase::Begin)) => {
+                // It may have happened: a machine from our own folder, or with our mark, is ours.
+                let found = estate::machines(self.server)?.into_iter().find(|machine| {
+                    machine.token.as_deref() == Some(token)
+                        || machine.vmx_path.as_deref() == Some(vmx_path)
+                });
+                if let Some(found) = found {
+                    self.journal.note(name, Phase::Done, &step(Some(found.mo.clone())), None)?;
+                    return Ok(found.mo);
+                }
+            }
+            _ => {}
+        }
+        self.journal.note(name, Phase::Begin, &step(None), None)?;
+        let made = match machine.route {
+            Route::Create => {
+                let disks = self.disk_specs(machine, |disk| {
+                    let file = disk.descriptor.as_deref().unwrap_or(&disk.data);
+                    let root = vmx_path.rsplit_once('/').map_or(vmx_path, |(root, _)| root);
+                    Backing::Existing(format!("{root}/{}", file.display()))
+                });
+                let mut spec = self.spec(machine, host, disks, own, token)?;
+                spec.vmx_path = Some(vmx_path.to_owned());
+                self.server.create(folder, &spec, &host.pool, Some(&host.mo), self.stop)
+            }
+            Route::Register | Route::Import => {
+                let what = (vmx_path, machine.name.as_str());
+                self.server.register(folder, what, &host.pool, Some(&host.mo), self.stop)
+            }
+        };
+        match made {
+            Ok(mo) => {
+                self.journal.note(name, Phase::Done, &step(Some(mo.clone())), None)?;
+                Ok(mo)
+            }
+            Err(error) => {
+                if !error.may_pass() {
+                    self.journal.note(name, Phase::Failed, &step(None), Some(error.to_string()))?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+}
+
+impl Content<'_> {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Whole(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            Self::Flat(disk) => disk.size_bytes,
+        }
+    }
+}
+
+fn file_name(path: &Path) -> Result<String, StepError> {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .map(str::to_owned)
+        .ok_or_else(|| StepError::Refused(format!("{} has no name to send it by", path.display())))
+}

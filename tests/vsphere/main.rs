@@ -1,0 +1,13 @@
+//! Redeploy against the real simulator, through a proxy that breaks things.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+#![allow(unreachable_pub, reason = "a test of several files")]
+#![allow(clippy::print_stdout, reason = "a check that is skipped says so")]
+
+mod bench;
+mod contact;
+mod faults;
+mod golden;
+mod input;
+mod proxy;
+mod sim;
+mod whole;
