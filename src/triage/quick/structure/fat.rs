@@ -157,7 +157,7 @@ fn exfat(place: &mut Place<'_>, at: &Range<u64>, head: &[u8]) -> Option<()> {
     // Label, bitmap and case table stand first, in any order; the bitmap is always there.
     let kinds: Vec<u8> =
         bytes.chunks_exact(32).filter_map(|entry| entry.first().copied()).collect();
-    if kinds.iter().any(|kind| *kind == 0x81) && Wreck::of(&bytes) != Wreck::Random {
+    if kinds.contains(&0x81) && Wreck::of(&bytes) != Wreck::Random {
         place.found.intact(from, 512, "root folder of exFAT");
     } else {
         place.wreck(from, &bytes, "the root folder of exFAT must be");
