@@ -3,6 +3,7 @@
 mod file;
 mod mapped;
 mod record_path;
+mod remote;
 mod root;
 mod walk;
 
@@ -12,6 +13,7 @@ use vmglean_formats::ReadAt;
 
 pub use file::{Access, FileStamp, SourceFile};
 pub use record_path::RecordPath;
+pub use remote::{Remote, RemoteSource};
 pub use root::{Escape, EvidenceRoot, OpenError, RelPath, base_name};
 pub use walk::{Found, FoundKind, WalkError, list, walk};
 
