@@ -135,24 +135,19 @@ enum Asked {
 fn lengths(
     store: &Store,
     listed: &[ListedFile],
-    of_machines: Vec<String>,
+    of_machines: Vec<(String, Option<u64>)>,
 ) -> Result<(Files, Vec<String>), Error> {
     let mut files = Files::new();
     let mut withheld = Vec::new();
     let mut guessed = BTreeSet::new();
-    // With the length that a descriptor tells.
-    let mut named: BTreeMap<String, Option<u64>> =
-        of_machines.into_iter().map(|path| (path, None)).collect();
+    // With the length that is told, by a descriptor before the inventory: that may count only what
+    // is allocated.
+    let mut named: BTreeMap<String, Option<u64>> = of_machines.into_iter().collect();
     for file in listed {
         let mut length = file.size_bytes;
         if let Some(stem) = file.path.strip_suffix(".vmdk") {
-            match asked(store, &file.path)? {
-                Asked::Long(own) => length = own,
-                Asked::Absent => {}
-                Asked::Withheld => {
-                    withheld.push(file.path.clone());
-                    continue;
-                }
+            if let Asked::Long(own) = asked(store, &file.path)? {
+                length = own;
             }
             guessed.extend(HIDDEN.iter().map(|kind| format!("{stem}{kind}")));
             if length <= MAX_DESCRIPTOR
@@ -168,14 +163,14 @@ fn lengths(
                     let told = extent.length.0.checked_mul(512).filter(|_| flat && first);
                     let path = format!("{folder}/{name}").trim_start_matches('/').to_owned();
                     let known = named.entry(path).or_default();
-                    *known = known.or(told);
+                    *known = told.or(*known);
                 }
             }
         }
         files.insert(file.path.clone(), (length, file.changed));
     }
     for (path, told) in named {
-        if files.contains_key(&path) || withheld.contains(&path) {
+        if files.contains_key(&path) {
             continue;
         }
         match (asked(store, &path)?, told) {

@@ -12,7 +12,10 @@ use std::{
 use reqwest::Url;
 use serde_json::Value;
 
-use crate::bench::{Bench, bench, text, vmglean};
+use crate::{
+    bench::{Bench, bench, text, vmglean},
+    proxy::Action,
+};
 
 fn estate() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/estate/ds-berlin")
@@ -145,6 +148,30 @@ fn a_large_disk_is_judged_without_fetching_all_of_it() {
     assert_eq!(said["big/big.vmx"], folder["big/big.vmx"]);
     let fetched = bench.proxy.state.fetched.load(std::sync::atomic::Ordering::SeqCst);
     assert!((1 << 20..16 << 20).contains(&fetched), "{fetched} bytes of 64 MiB");
+}
+
+#[test]
+fn a_disk_that_a_host_keeps_to_itself_is_not_judged() {
+    let bench = bench(&["-esx"]);
+    bench.flat("kept", 1 << 20);
+    let query = "dcPath=ha-datacenter&dsName=LocalDS_0";
+    for name in ["kept.vmx", "kept.vmdk", "kept-flat.vmdk"] {
+        let bytes = fs::read(bench.path("src/kept").join(name)).unwrap();
+        put(&bench, &Path::new("kept").join(name), &bytes, query);
+    }
+    for _ in 0..300 {
+        for method in ["HEAD", "GET"] {
+            bench
+                .proxy
+                .rule(&format!("{method} /folder/kept/kept-flat.vmdk"), Action::Status(403, 0));
+        }
+    }
+    let said = sweep(&bench, "vsphere:///LocalDS_0", &[]);
+    assert_eq!(said.status.code(), Some(3), "{}", text(&said));
+    let machine = &judged(&said, "vsphere:///LocalDS_0/")["kept/kept.vmx"];
+    // Neither sound nor gone.
+    assert_eq!(machine[0][1], "undetermined", "{}", text(&said));
+    assert!(text(&said).contains("403"), "the reason stands beside it: {}", text(&said));
 }
 
 #[test]

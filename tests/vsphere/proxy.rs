@@ -176,6 +176,8 @@ impl State {
             std::fs::write(self.dir.join(format!("soap-{number:05}.xml")), &body)?;
             action = self.take(&format!("{call} {text}"));
             self.calls.lock().unwrap().push(call);
+        } else if path.starts_with("/folder") {
+            action = self.take(&format!("{method} {path}"));
         }
         match action {
             Some(Action::Status(status, _)) => return answer(client, status, "<html>busy</html>"),

@@ -163,16 +163,20 @@ impl Server {
         Ok(found)
     }
 
-    /// The files on `datastore` that the machines of the inventory are made of.
+    /// The files on `datastore` that the machines of the inventory are made of, with the bytes
+    /// they take where those are told.
     ///
     /// # Errors
     /// As the calls say.
-    pub fn machine_files(&self, datastore: &str) -> Result<Vec<String>, Error> {
+    pub fn machine_files(&self, datastore: &str) -> Result<Vec<(String, Option<u64>)>, Error> {
         let prefix = format!("[{datastore}] ");
         let found = self.list("VirtualMachine", &["layoutEx.file"])?;
         let lists = found.iter().filter_map(|object| object.properties.get("layoutEx.file"));
-        let names = lists.flat_map(|list| &list.children).filter_map(|f| f.text_at(&["name"]));
-        Ok(names.filter_map(|name| name.strip_prefix(&prefix)).map(str::to_owned).collect())
+        let file = |node: &Node| {
+            let path = node.text_at(&["name"])?.strip_prefix(&prefix)?.to_owned();
+            Some((path, node.number_at(&["size"]).filter(|size| *size != 0)))
+        };
+        Ok(lists.flat_map(|list| &list.children).filter_map(file).collect())
     }
 
     /// Bytes of a file; exactly those of `range`.
