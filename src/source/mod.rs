@@ -1,6 +1,7 @@
 //! Where bytes come from. Nothing here can write.
 
 mod file;
+mod joined;
 mod mapped;
 mod record_path;
 mod remote;
@@ -12,6 +13,7 @@ use std::{io, ops::Range};
 use vmglean_formats::ReadAt;
 
 pub use file::{Access, FileStamp, SourceFile};
+pub use joined::{Joined, Part};
 pub use record_path::RecordPath;
 pub use remote::{Remote, RemoteSource};
 pub use root::{Escape, EvidenceRoot, OpenError, RelPath, base_name};

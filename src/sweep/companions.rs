@@ -10,7 +10,7 @@ use crate::{
     families::NameKind,
     finding::{Finding, Weight},
     report::record::DiskVerdict,
-    triage::quick::{DiskState, SmallState},
+    triage::quick::{DiskState, SmallJudgement, SmallState},
 };
 
 /// How much the loss of a file weighs. Ordered by gravity.
@@ -136,11 +136,13 @@ fn lost(
             };
             Some((small.is_some_and(|small| small.state == SmallState::Unreadable), why))
         }
-        Content::Known(_) => {
-            let small = judgements.small(id)?;
-            if !matches!(small.state, SmallState::Damaged | SmallState::Encrypted) {
+        Content::Known(_) | Content::Log | Content::Checkpoint(_) => {
+            let is_bad = |small: &&SmallJudgement| {
+                matches!(small.state, SmallState::Damaged | SmallState::Encrypted)
+            };
+            let Some(small) = judgements.small(id).filter(is_bad) else {
                 return said(Weight::Damage).map(|f| (false, format!("is damaged: {}", f.what)));
-            }
+            };
             findings.push(of_file(file, "file.unfit", Weight::Damage, small.reason.clone()));
             Some((false, format!("is damaged: {}", small.reason)))
         }

@@ -8,11 +8,13 @@ use std::{
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use vmglean_formats::{ByteOffset, ReadAt as _, detect::FileKind, vmdk::ExtentFormat};
+use vmglean_formats::{ByteOffset, ReadAt as _, vmdk::ExtentFormat};
 
 use super::{
     Job, StateError, full,
     gather::Gathered,
+    small::{is_judged_whole, judge_one_small},
+    spread::Spread,
     state::State,
     structure::{Inflate, Tables, walk_tables},
 };
@@ -24,15 +26,12 @@ use crate::{
         footer::EndSample,
         notes::{MAX_NOTE_BYTES, RansomNote, judge_note, may_be_note},
         quick::{
-            DiskContext, DiskJudgement, ExtentKind, SmallContext, SmallJudgement, SmallState,
-            judge_disk, judge_small,
+            DiskContext, DiskJudgement, ExtentKind, SmallJudgement, SmallState, judge_disk,
+            judge_part,
         },
     },
     ui::Progress,
 };
-
-/// Files up to this size are judged whole.
-const SMALL_BYTES: u64 = 16 << 20;
 
 /// One file judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +56,9 @@ pub(super) struct DiskFileJudgement {
     pub(super) head: Vec<u8>,
     /// See `head`.
     pub(super) tail: Vec<u8>,
+    /// Its map in letters, where all of it was read and it is plain disk content.
+    #[serde(default)]
+    pub(super) strip: String,
 }
 
 impl DiskFileJudgement {
@@ -143,6 +145,8 @@ struct Background {
     announced: HashMap<FileId, String>,
     /// Small files of the same machine judged encrypted.
     siblings: HashMap<FileId, u32>,
+    /// Disks that lie in several files.
+    spread: Spread,
 }
 
 impl Background {
@@ -180,6 +184,7 @@ pub(super) fn judge(
         flat: HashSet::new(),
         announced: HashMap::new(),
         siblings: HashMap::new(),
+        spread: Spread::of(machines, index),
     };
     for (id, note) in &judged.notes {
         let file = index.file(*id);
@@ -192,7 +197,11 @@ pub(super) fn judge(
         index.iter().filter(|(_, file)| is_judged_whole(file)).map(|(id, _)| id).collect();
     let small: Vec<(FileId, Judged)> = small
         .par_iter()
-        .map(|id| (*id, judge_one_small(gathered, index, *id, &background, job)))
+        .map(|id| {
+            let file = index.file(*id);
+            let note_in_folder = background.note_for(file).is_some();
+            (*id, judge_one_small(gathered, file, note_in_folder, job))
+        })
         .collect();
     let mut hit: HashMap<(usize, RelPath), u32> = HashMap::new();
     for (id, judgement) in &small {
@@ -238,7 +247,7 @@ pub(super) fn judge(
                 return None;
             }
             progress.set_what(&file.shown.to_string_lossy());
-            let result = judge_one_disk(gathered, file, &context, job)?;
+            let result = judge_one_disk(gathered, index, *id, &context, &background.spread, job)?;
             if let Err(error) = state.put(&key, &result) {
                 *state_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             }
@@ -286,7 +295,7 @@ fn planned_bytes(file: &CatalogFile, job: &Job<'_>) -> u64 {
     file.size_bytes.min(u64::from(quick.samples).saturating_mul(u64::from(quick.sample_bytes)))
 }
 
-fn open(gathered: &Gathered, file: &CatalogFile) -> Result<SourceFile, String> {
+pub(super) fn open(gathered: &Gathered, file: &CatalogFile) -> Result<SourceFile, String> {
     let source = gathered.sources.get(file.root).ok_or("its source is not open")?;
     source.root.open_file(&file.path).map_err(|error| error.to_string())
 }
@@ -349,41 +358,6 @@ fn announce(index: &Index<'_>, machines: &[Machine], background: &mut Background
     }
 }
 
-fn is_judged_whole(file: &CatalogFile) -> bool {
-    if file.size_bytes > SMALL_BYTES || holds_disk_data(file) {
-        return false;
-    }
-    match &file.content {
-        Content::Unfit { .. } => true,
-        Content::Vmx(facts) => !facts.whole,
-        Content::Descriptor(facts) => !facts.defects.is_empty(),
-        // Their heads are whole; what follows may be written over.
-        Content::Known(FileKind::Nvram | FileKind::Vmxf) => true,
-        _ => false,
-    }
-}
-
-fn judge_one_small(
-    gathered: &Gathered,
-    index: &Index<'_>,
-    id: FileId,
-    background: &Background,
-    job: &Job<'_>,
-) -> Judged {
-    let file = index.file(id);
-    let source = match open(gathered, file) {
-        Ok(source) => source,
-        Err(why) => return Judged::Gone(why),
-    };
-    let context = SmallContext {
-        kind: file.name.kind,
-        suffixes: file.name.suffixes.clone(),
-        note_in_folder: background.note_for(file).is_some(),
-    };
-    job.read_bytes.fetch_add(file.size_bytes, Ordering::Relaxed);
-    Judged::Small(judge_small(&source, &context))
-}
-
 fn context(id: FileId, file: &CatalogFile, background: &Background) -> DiskContext {
     let note = background.note_for(file);
     DiskContext {
@@ -395,26 +369,34 @@ fn context(id: FileId, file: &CatalogFile, background: &Background) -> DiskConte
         note_in_folder: note.is_some(),
         legit_encryption: background.announced.get(&id).cloned(),
         siblings_hit: background.siblings.get(&id).copied().unwrap_or(0),
+        part_of: background.spread.words(id),
     }
 }
 
 /// `None` when time ran out on the way.
 fn judge_one_disk(
     gathered: &Gathered,
-    file: &CatalogFile,
+    index: &Index<'_>,
+    id: FileId,
     context: &DiskContext,
+    spread: &Spread,
     job: &Job<'_>,
 ) -> Option<Judged> {
+    let file = index.file(id);
     let source = match open(gathered, file) {
         Ok(source) => source,
         Err(why) => return Some(Judged::Gone(why)),
     };
-    let mut content = judge_disk(&source, context, &job.options.quick, job.families);
-    if job.options.quick.full {
-        content = full::with_map(&source, context, content, job)?;
+    let (quick, families) = (&job.options.quick, job.families);
+    let mut content = match spread.part(id, gathered, index) {
+        Some(part) => judge_part(&source, context, &part, quick, families),
+        None => judge_disk(&source, context, quick, families),
+    };
+    let mut strip = String::new();
+    if quick.full {
+        (content, strip) = full::with_map(&source, context, content, spread.is_later(id), job)?;
     }
     job.read_bytes.fetch_add(content.read_bytes, Ordering::Relaxed);
-    let quick = &job.options.quick;
     let grains = if quick.full { Inflate::All } else { Inflate::Some(quick.samples) };
     let tables = match file.content {
         Content::Sparse { .. } => walk_tables(&source, grains, &|| job.is_over()),
@@ -425,5 +407,5 @@ fn judge_one_disk(
     }
     let end = |at: u64, len: usize| source.read_up_to(ByteOffset(at), len).unwrap_or_default();
     let (head, tail) = (end(0, 256), end(file.size_bytes.saturating_sub(64), 64));
-    Some(Judged::Disk(Box::new(DiskFileJudgement { content, tables, head, tail })))
+    Some(Judged::Disk(Box::new(DiskFileJudgement { content, tables, head, tail, strip })))
 }

@@ -8,9 +8,13 @@ mod lines;
 mod options;
 mod record;
 mod route;
+mod small;
+mod spread;
 mod state;
+mod strip;
 mod structure;
 mod survey;
+mod twins;
 mod verdict;
 
 use std::{

@@ -46,10 +46,14 @@ impl Descriptor {
             entries_seen: 0,
             extents_seen: 0,
         };
+        let all = bytes;
         let whole = text::up_to_nul(bytes);
         let bytes = whole.get(..DESCRIPTOR_LIMIT).unwrap_or(whole);
         if bytes.len() < whole.len() {
             reading.defect("length", 0, limit(whole.len(), DESCRIPTOR_LIMIT));
+        }
+        if whole.len() < all.len() {
+            reading.padding(whole, all);
         }
         let encoding = reading.choose_encoding(bytes);
         reading.value.encoding = encoding.name().to_owned();
@@ -58,6 +62,10 @@ impl Descriptor {
             if !line.faithful {
                 let kind = DefectKind::Encoding { encoding: encoding.name().to_owned() };
                 reading.defect("line", line.start, kind);
+            } else if let Some(at) = raw.2.iter().position(|byte| *byte < 0x20 && *byte != b'\t') {
+                let value = raw.2.get(at).copied().map_or(0, u64::from);
+                let at = line.start.saturating_add(at);
+                reading.defect("line", at, DefectKind::Unknown { value });
             }
             reading.line(&line);
             if line.number > 1 {
@@ -88,6 +96,24 @@ impl Reading {
     fn defect(&mut self, field: &'static str, start: usize, kind: DefectKind) {
         let at = self.place(start);
         self.sink.add(Defect::new(STRUCTURE, field, at, kind));
+    }
+
+    /// Writers fill the last sector with NULs behind a whole line; anything else is torn.
+    fn padding(&mut self, text: &[u8], all: &[u8]) {
+        let rest = all.get(text.len()..).unwrap_or_default();
+        let odd = rest.iter().position(|byte| *byte != 0);
+        // One inside a disk, or cut off where reading ended, has a length of its own.
+        let is_own_file = self.at == ByteOffset(0) && all.len() < DESCRIPTOR_LIMIT;
+        if let Some(odd) = odd {
+            let value = rest.get(odd).copied().map_or(0, u64::from);
+            let at = text.len().saturating_add(odd);
+            self.defect("padding", at, DefectKind::Unknown { value });
+        } else if text.is_empty() {
+            // Nothing of it is there, which is told by what is missing.
+        } else if !text.ends_with(b"\n") || (is_own_file && !all.len().is_multiple_of(512)) {
+            let what = "the text, from here on NULs,".to_owned();
+            self.defect("line", text.len(), DefectKind::Missing { what });
+        }
     }
 
     fn choose_encoding(&mut self, bytes: &[u8]) -> &'static Encoding {

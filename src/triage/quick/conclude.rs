@@ -190,7 +190,15 @@ fn agrees(seen: &Seen, prediction: &crate::families::Prediction) -> bool {
 
 fn percent(share: f64) -> String {
     let value = share * 100.0;
-    if value > 0.0 && value < 0.1 { format!("{value:.4} %") } else { format!("{value:.1} %") }
+    if value <= 0.0 {
+        "0 %".to_owned()
+    } else if value < 0.0001 {
+        "under 0.0001 %".to_owned()
+    } else if value < 0.1 {
+        format!("{value:.4} %")
+    } else {
+        format!("{value:.1} %")
+    }
 }
 
 fn how_read(seen: &Seen) -> String {
@@ -302,7 +310,7 @@ fn without_attack(
             ),
         );
     }
-    if figures.zero >= 1.0 - f64::EPSILON {
+    if figures.zero >= 1.0 - f64::EPSILON && !structures.is_unused {
         return (
             Undetermined,
             format!(

@@ -7,7 +7,7 @@ use super::{
     fit::Fit,
     plan,
     sample::{Lone, Reader, Sample},
-    structure::{self, Structures},
+    structure::{self, DiskPart, Structures},
     verdict::{DiskContext, DiskJudgement, ExtentKind, Method, QuickOptions},
     wider::{self, Wider},
 };
@@ -64,13 +64,28 @@ pub fn judge_disk(
     options: &QuickOptions,
     families: &Families,
 ) -> DiskJudgement {
-    let seen = look(source, context, options, families);
+    let seen = look(source, context, None, options, families);
+    conclude::conclude(&seen, context)
+}
+
+/// Judges one file of a disk that lies in several: structures are those of the whole disk, by
+/// its own addresses, everything else is the file's own.
+#[must_use]
+pub fn judge_part(
+    source: &dyn Source,
+    context: &DiskContext,
+    part: &DiskPart<'_>,
+    options: &QuickOptions,
+    families: &Families,
+) -> DiskJudgement {
+    let seen = look(source, context, Some(part), options, families);
     conclude::conclude(&seen, context)
 }
 
 fn look(
     source: &dyn Source,
     context: &DiskContext,
+    part: Option<&DiskPart<'_>>,
     options: &QuickOptions,
     families: &Families,
 ) -> Seen {
@@ -86,7 +101,10 @@ fn look(
         }
     };
     let size = footer.as_ref().map_or(source.len_bytes(), |footer| footer.original_size_bytes);
-    let mut structures = structure::look(source, size, context.kind);
+    let mut structures = match part {
+        Some(part) => part.structures(),
+        None => structure::look(source, size, context.kind),
+    };
     failures += structures.unreadable.len() as u64;
     unreadable.append(&mut structures.unreadable);
     let data = plan::data(source, size);
@@ -114,6 +132,12 @@ fn look(
     let head = end_sample(0..ends.min(size), &mut reader);
     let tail_at = size.saturating_sub(ends) / 512 * 512;
     let tail = end_sample(tail_at..size, &mut reader);
+    if let Some(part) = part.filter(|part| !part.is_first()) {
+        structures.head_is_random =
+            head.as_ref().is_some_and(|head| starts_foreign(&mut reader, head, size));
+        let is_blank = samples.iter().all(|sample| sample.zero_blocks == sample.blocks);
+        structures.is_unused = is_blank && part.is_unused();
+    }
     let fit =
         if is_sampled_evenly(context.kind) { fit::fit(&samples, size, families) } else { None };
     let budget = if is_full { u64::MAX } else { options.escalation_bytes };
@@ -158,6 +182,13 @@ fn look(
         lone: reader.lone,
         samples,
     }
+}
+
+/// Whether the first bytes of a part look random and no archive goes on there.
+fn starts_foreign(reader: &mut Reader<'_>, head: &Sample, size: u64) -> bool {
+    let is_compressed = head.compressed_blocks > 0 && head.strong_blocks == 0;
+    let is_open = head.first_is_random && !is_compressed;
+    is_open && !(head.is_hit() && matches!(reader.widen(head, size), Wider::Explained { .. }))
 }
 
 /// Rules speak of offsets in the file, whatever the file holds; compressed grains look random.

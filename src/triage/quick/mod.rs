@@ -15,15 +15,17 @@ mod islands;
 mod plan;
 mod sample;
 mod small;
+mod stretch;
 mod structure;
 mod support;
 mod verdict;
 mod weave;
 mod wider;
 
-pub use disk::{footer_question, judge_disk};
+pub use disk::{footer_question, judge_disk, judge_part};
 pub use small::{SmallContext, SmallJudgement, SmallState, judge_bytes, judge_small};
 pub(in crate::triage) use structure::owner_encrypted;
+pub use structure::{DiskPart, DiskPlaces};
 pub use verdict::{
     DiskContext, DiskJudgement, DiskState, ExtentKind, FamilyNaming, Method, QuickOptions, Share,
 };

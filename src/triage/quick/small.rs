@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vmglean_formats::{ByteOffset, ReadAt};
 
-use super::explain;
+use super::{explain, stretch};
 use crate::{
     families::{NameKind, Suffix, SuffixMeaning},
     finding::{Evidence, EvidenceKind, in_one_line},
@@ -129,7 +129,13 @@ fn state(bytes: &[u8], context: &SmallContext) -> (SmallState, String) {
         return (LegitEncrypted, say("is an envelope that ESXi encrypted"));
     }
     match expectation(context.kind) {
-        Expect::Text(what) => text(bytes, what),
+        Expect::Text(what) => {
+            // Writers of descriptors fill up the last sector.
+            let is_padded = matches!(context.kind, NameKind::Vmdk | NameKind::RawDeviceMap)
+                && bytes.len().is_multiple_of(512);
+            let end = bytes.iter().rposition(|byte| *byte != 0).filter(|_| is_padded);
+            text(end.and_then(|end| bytes.get(..=end)).unwrap_or(bytes), what)
+        }
         Expect::Magic(magics, what) => magic(bytes, magics, what, context),
         Expect::Anything => {
             if let Some((name, _)) = explain::magic(bytes) {
@@ -264,6 +270,14 @@ fn text(bytes: &[u8], what: &str) -> (SmallState, String) {
     if share < TEXT_SHARE {
         return (Damaged, format!("too little of it is text, where {what} is"));
     }
+    if converted.is_none()
+        && let Some(at) = stretch::binary_in_text(bytes)
+    {
+        return (
+            Damaged,
+            format!("bytes from {at:#x} on that no text holds, where {what} is text"),
+        );
+    }
     let has = |key: &[u8]| memchr::memmem::find(plain, key).is_some();
     if has(b"encryption.keySafe") && !has(b"config.version") {
         return (LegitEncrypted, format!("{what} that VMware encrypted, its key safe is intact"));
@@ -288,6 +302,10 @@ fn magic(
             Some(at) if !may_be_compressed => {
                 (Damaged, format!("{random} of {blocks} blocks look random, the first at {at:#x}"))
             }
+            _ if context.kind == NameKind::Nvram => match stretch::random_in_nvram(bytes) {
+                Some(at) => (Damaged, format!("random bytes from {at:#x} on")),
+                None => (Intact, format!("begins as {what} must")),
+            },
             _ => (Intact, format!("begins as {what} must")),
         };
     }

@@ -70,6 +70,8 @@ pub struct DiskContext {
     pub legit_encryption: Option<String>,
     /// How many other files of this machine are judged encrypted.
     pub siblings_hit: u32,
+    /// Of which disk it is a part, and which: its other files, too, carry the judgement.
+    pub part_of: Option<String>,
 }
 
 /// A verdict on a disk.

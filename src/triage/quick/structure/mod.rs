@@ -6,13 +6,17 @@ mod extent;
 mod files;
 mod mapped;
 mod ntfs;
+mod part;
 mod partition;
 mod start;
+mod usage;
 mod volume;
 
 use std::ops::Range;
 
 use vmglean_formats::ByteOffset;
+
+pub use part::{DiskPart, DiskPlaces};
 
 use super::verdict::ExtentKind;
 use crate::{
@@ -25,7 +29,7 @@ use crate::{
 const LOOK_BYTES: usize = 4096;
 
 /// What the known places show.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Structures {
     /// Structures that hold together.
     pub(super) intact: Vec<Evidence>,
@@ -46,6 +50,10 @@ pub(super) struct Structures {
     pub(super) head_is_random: bool,
     /// Whether the very first bytes are a structure that holds.
     pub(super) head_is_intact: bool,
+    /// Where a partition table, or the disk itself without one, promises volumes.
+    volumes: Vec<Range<u64>>,
+    /// Whether it holds zeros alone, and the file systems of its disk store nothing there.
+    pub(super) is_unused: bool,
     /// Places that could not be read.
     pub(super) unreadable: Vec<(u64, u64, String)>,
     /// Bytes read.

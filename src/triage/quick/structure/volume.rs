@@ -10,6 +10,7 @@ const SECTOR: u64 = 512;
 ///
 /// A partition table `promises` a volume; without one the disk may hold anything.
 pub(super) fn look(place: &mut Place<'_>, at: &Range<u64>, is_promised: bool) {
+    place.found.volumes.push(at.clone());
     let Some(head) = place.read(at.start, LOOK_BYTES) else { return };
     if !known(place, at, &head) && (is_random(&head) || !deeper(place, at)) {
         start::judge(place, at, &head, is_promised);

@@ -30,6 +30,14 @@ fn each_kind_is_told_by_its_own_marks() {
     let container =
         [0x8943_DD9E_u32.to_le_bytes().to_vec(), vec![1, 0, 0, 0], noise(8000)].concat();
     let nvram = [b"MRVN\x01\0\0\0CMOS".to_vec(), vec![0; 8000]].concat();
+    let mut hit_nvram = nvram.clone();
+    hit_nvram[1024..1536].copy_from_slice(&noise(512));
+    let mut hit_log = "2026-01-01T00:00:00Z In(05) vmx - a word\n".repeat(200).into_bytes();
+    let log = hit_log.clone();
+    hit_log[4000..4512].copy_from_slice(&noise(512));
+    let mut holed_log = log.clone();
+    holed_log[4000..4512].fill(0);
+    let padded = [b"# Disk DescriptorFile\nversion=1\n".to_vec(), vec![0; 480]].concat();
     let broken_nvram = [nvram.clone(), noise(8192)].concat();
     let half = [VMX.repeat(100).into_bytes(), noise(12_288)].concat();
     let gz = [b"\x1f\x8b\x08\0".to_vec(), noise(5000)].concat();
@@ -46,6 +54,11 @@ fn each_kind_is_told_by_its_own_marks() {
         ("db01.nvram", &nvram, SmallState::Intact),
         ("db01.nvram", &broken_nvram, SmallState::Damaged),
         ("db01-Snapshot1.vmsn", &checkpoint, SmallState::Intact),
+        ("db01.nvram", &hit_nvram, SmallState::Damaged),
+        ("vmware.log", &log, SmallState::Intact),
+        ("vmware.log", &hit_log, SmallState::Damaged),
+        ("vmware.log", &holed_log, SmallState::Damaged),
+        ("db01.vmdk", &padded, SmallState::Intact),
         ("vmware.log", &half, SmallState::Damaged),
         ("backup.dat", &gz, SmallState::Compressed),
         ("notes", b"just words, nothing else in here", SmallState::Intact),

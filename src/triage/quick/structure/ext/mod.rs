@@ -3,7 +3,11 @@
 //! Layout after the kernel's documentation of ext4's disk layout. Checksums are asked where the
 //! file system has them; bitmaps only where no journal waits to be written over them.
 
+mod bitmap;
+
 use std::ops::Range;
+
+pub(super) use bitmap::is_unused;
 
 use super::{Place, crc::crc32c, files::Files, structure, u16_at, u32_at};
 
@@ -99,6 +103,12 @@ impl Volume {
             is_bigalloc: read_only & 0x200 != 0,
             seed,
         })
+    }
+
+    /// Where the group descriptors begin: behind the superblock's own block, which has a number
+    /// of its own in small blocks only.
+    fn descriptors_at(&self) -> Option<u64> {
+        self.at(SUPERBLOCK as u64 / self.block_bytes + 1)
     }
 
     /// Where a block lies in the file.
@@ -208,9 +218,7 @@ impl Group {
 
 /// Group descriptors, and the tables of some groups.
 fn tables(place: &mut Place<'_>, volume: &Volume) {
-    // Behind the superblock's own block, which has a number of its own in small blocks only.
-    let table = SUPERBLOCK as u64 / volume.block_bytes + 1;
-    let Some(at) = volume.at(table) else { return };
+    let Some(at) = volume.descriptors_at() else { return };
     let size = volume.descriptor_bytes;
     let most = if volume.is_meta_bg { volume.block_bytes } else { DESCRIPTOR_BYTES };
     let length = volume.groups.saturating_mul(size).min(most);

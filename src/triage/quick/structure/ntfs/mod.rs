@@ -1,7 +1,10 @@
 //! NTFS: the boot sector, its copy, the file table where the boot sector puts it, its mirror.
 
+mod bitmap;
+
 use std::ops::Range;
 
+pub(super) use bitmap::is_unused;
 use vmglean_formats::{
     ByteOffset,
     ntfs::{AttributeBody, BootSector, DataRun, FileRecord, kinds},
