@@ -169,7 +169,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
     Ok(outcome)
 }
 
-fn read_record(path: &Path) -> anyhow::Result<SweepRecord> {
+pub(super) fn read_record(path: &Path) -> anyhow::Result<SweepRecord> {
     let read = || anyhow::Ok(json::read(BufReader::new(File::open(path)?))?);
     read().with_context(|| path.display().to_string())
 }

@@ -88,10 +88,14 @@ impl Bench {
     }
 
     pub fn plan(&self) -> Output {
+        self.plan_of(&[&self.path("src")])
+    }
+
+    pub fn plan_of(&self, sources: &[&Path]) -> Output {
         vmglean()
             .env("GOVC_HOST", self.host)
             .args(["redeploy", "plan"])
-            .arg(self.path("src"))
+            .args(sources)
             .args(["--server", &self.proxy.url(), "--case", "C-1", "-o"])
             .arg(self.path("plan.toml"))
             .arg("--overwrite")
@@ -205,16 +209,21 @@ pub fn sha256(data: &[u8]) -> String {
     Sha256::digest(data).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn vmx(name: &str) -> String {
+/// The address of the card of a machine made here.
+pub fn mac(name: &str) -> String {
     let hash = Sha256::digest(name);
-    let mac = format!("00:50:56:{:02x}:{:02x}:{:02x}", hash[0] & 0x3f, hash[1], hash[2]);
+    format!("00:50:56:{:02x}:{:02x}:{:02x}", hash[0] & 0x3f, hash[1], hash[2])
+}
+
+fn vmx(name: &str) -> String {
+    let mac = mac(name);
     format!(
         ".encoding = \"UTF-8\"\nconfig.version = \"8\"\nvirtualHW.version = \"13\"\ndisplayName = \"{name}\"\nguestOS = \"ubuntu-64\"\nmemsize = \"512\"\nnumvcpus = \"2\"\nfirmware = \"efi\"\nscsi0.present = \"TRUE\"\nscsi0.virtualDev = \"pvscsi\"\nscsi0.pciSlotNumber = \"160\"\nscsi0:0.present = \"TRUE\"\nscsi0:0.deviceType = \"scsi-hardDisk\"\nscsi0:0.fileName = \"{name}.vmdk\"\nethernet0.present = \"TRUE\"\nethernet0.virtualDev = \"vmxnet3\"\nethernet0.networkName = \"Production\"\nethernet0.addressType = \"static\"\nethernet0.address = \"{mac}\"\n"
     )
 }
 
 /// Bytes that do not compress and differ from name to name.
-fn noise(seed: &str, size: usize) -> Vec<u8> {
+pub fn noise(seed: &str, size: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(size);
     let mut counter = 0_u64;
     while out.len() < size {

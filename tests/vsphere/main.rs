@@ -10,5 +10,7 @@ mod faults;
 mod golden;
 mod input;
 mod proxy;
+mod shown;
 mod sim;
+mod sources;
 mod whole;

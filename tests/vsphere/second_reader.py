@@ -17,6 +17,16 @@ for vm in view.view:
         # The simulator's own machines are on distributed switches, which have no name here.
         "networks": [getattr(d.backing, "deviceName", None) for d in devices
                      if isinstance(d, vim.vm.device.VirtualEthernetCard)],
+        "controllers": sorted({type(c).__name__.split(".")[-1] for c in devices for d in devices
+                               if isinstance(d, vim.vm.device.VirtualDisk) and d.controllerKey == c.key}),
+        "cards": [type(d).__name__.split(".")[-1] for d in devices
+                  if isinstance(d, vim.vm.device.VirtualEthernetCard)],
+        "connected": [d.connectable.startConnected for d in devices
+                      if isinstance(d, vim.vm.device.VirtualEthernetCard) and d.connectable],
+        "version": vm.config.version,
+        "cpus": vm.config.hardware.numCPU,
+        "memory_mib": vm.config.hardware.memoryMB,
+        "guest_id": vm.config.guestId,
         "macs": [d.macAddress for d in devices if isinstance(d, vim.vm.device.VirtualEthernetCard)],
     }))
 Disconnect(si)

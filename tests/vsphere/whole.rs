@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, process::Command};
 
-use crate::bench::{Bench, bench, sha256, text};
+use crate::bench::{Bench, bench, mac, sha256, text};
 
 const SIZE: usize = 256 << 10;
 
@@ -117,6 +117,23 @@ fn second_reader(bench: &Bench, data: &BTreeMap<String, Vec<u8>>) {
         let machine = &seen[name];
         assert_eq!(machine["disks"].as_array().unwrap().len(), 1, "{machine}");
         assert_eq!(machine["networks"], serde_json::json!(["vmglean-isolated"]), "{machine}");
+        assert_eq!(machine["cards"], serde_json::json!(["VirtualVmxnet3"]), "{machine}");
+        assert_eq!(machine["macs"], serde_json::json!([mac(name)]), "{machine}");
+        assert_eq!(
+            machine["controllers"],
+            serde_json::json!(["ParaVirtualSCSIController"]),
+            "{machine}"
+        );
+        // What the simulator knows of a machine that it registers is not from its .vmx.
+        if name.starts_with("stream") {
+            assert_eq!(machine["guest_id"], "ubuntu64Guest", "{machine}");
+            assert_eq!(machine["version"], "vmx-13", "{machine}");
+            assert_eq!(machine["cpus"], 2, "{machine}");
+            assert_eq!(machine["memory_mib"], 512, "{machine}");
+        } else {
+            let disk = machine["disks"][0].as_str().unwrap();
+            assert!(disk.ends_with(&format!("] {name}/{name}.vmdk")), "{machine}");
+        }
         assert_eq!(machine["firmware"], "efi", "{machine}");
         assert_eq!(machine["power"], "poweredOn", "{machine}");
         let note = machine["annotation"].as_str().unwrap();

@@ -194,6 +194,9 @@ fn show(plan: &Plan, told: &Told, ui: &Ui) -> anyhow::Result<()> {
             writeln!(out, "{name}: there already")?;
             continue;
         }
+        if !machine.guessed.is_empty() {
+            writeln!(out, "{name}: hardware is guessed, see \"guessed\" in the plan")?;
+        }
         let root = format!("[{}] {}", machine.datastore, machine.folder());
         let root = plain(&root);
         if machine.route == Route::Import {
@@ -207,12 +210,29 @@ fn show(plan: &Plan, told: &Told, ui: &Ui) -> anyhow::Result<()> {
             writeln!(out, "{name}: MakeDirectory {root}")?;
         }
         for disk in &machine.disks {
-            let data = disk.data.display().to_string();
-            let verb = if machine.route == Route::Import { "POST" } else { "PUT" };
-            writeln!(out, "{name}: {verb} {} ({} bytes)", plain(&data), disk.size_bytes)?;
+            match disk.names() {
+                Some((descriptor, flat)) => {
+                    let (descriptor, flat) = (plain(&descriptor), plain(&flat));
+                    writeln!(out, "{name}: PUT {root}/{flat} ({} bytes)", disk.size_bytes)?;
+                    writeln!(out, "{name}: PUT {root}/{descriptor}")?;
+                }
+                None => {
+                    let data = disk.data.display().to_string();
+                    writeln!(out, "{name}: POST {} ({} bytes)", plain(&data), disk.size_bytes)?;
+                }
+            }
+        }
+        if let Some(nvram) = machine.nvram.as_ref().filter(|_| machine.route != Route::Import) {
+            writeln!(out, "{name}: PUT {root}/{}", plain(&nvram.display().to_string()))?;
+        }
+        if machine.route == Route::Register {
+            writeln!(out, "{name}: PUT {root}/{}.vmx", plain(machine.folder()))?;
         }
         match machine.route {
-            Route::Import => writeln!(out, "{name}: HttpNfcLeaseComplete")?,
+            Route::Import => {
+                writeln!(out, "{name}: HttpNfcLeaseProgress while that lasts")?;
+                writeln!(out, "{name}: HttpNfcLeaseComplete")?;
+            }
             Route::Create => {
                 writeln!(out, "{name}: CreateVM_Task {root}/{}.vmx", plain(machine.folder()))?;
             }

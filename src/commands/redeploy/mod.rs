@@ -4,6 +4,7 @@ mod apply;
 mod contact;
 mod journal;
 mod plan;
+mod recorded;
 
 pub use apply::ApplyArgs;
 pub use contact::Login;

@@ -3,15 +3,16 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
-    super::{Usage, check_output, write_whole},
+    super::{Refusal, Usage, check_output, write_whole},
     contact::{Login, connect, outside, trust, variable},
+    recorded::{Recorded, is_record},
 };
 use crate::{
     outcome::Outcome,
     redeploy::{
         estate::Estate,
         journal::Told,
-        plan::{self, Limits, Machine, NetworkPart, Plan, ServerPart, draft},
+        plan::{self, Draft, Limits, Machine, NetworkPart, Plan, ServerPart, draft},
         preflight::{Preflight, newest_hardware, preflight},
         vsphere::Trust,
     },
@@ -21,7 +22,8 @@ use crate::{
 /// Arguments of `redeploy plan`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PlanArgs {
-    /// Folders of machines, folders of such folders, .ovf and .ova files
+    /// Folders of machines, folders of such folders, .ovf and .ova files, a record of sweep
+    /// (--json or --jsonl), or a disk of which nothing else is left
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
     /// vCenter or ESXi host: a name, host:port or https://host [env: GOVC_URL]
@@ -54,9 +56,10 @@ pub struct PlanArgs {
 }
 
 pub(super) fn make_plan(args: &PlanArgs, ui: &Ui) -> anyhow::Result<Outcome> {
-    check_output(&args.output, &args.sources, args.overwrite)?;
-    let found = draft(&args.sources)
-        .map_err(|(path, error)| anyhow::Error::new(error).context(path.display().to_string()))?;
+    let found = find(args)?;
+    if let ([], [why]) = (found.machines.as_slice(), found.left_out.as_slice()) {
+        return Err(anyhow::anyhow!("no machine was found that could be redeployed: {why}"));
+    }
     for line in &found.left_out {
         ui.warn(line);
     }
@@ -100,6 +103,13 @@ pub(super) fn make_plan(args: &PlanArgs, ui: &Ui) -> anyhow::Result<Outcome> {
         Ok(_) => preflight(&server, &plan, &estate, &Told::default()).map_err(outside)?,
         Err(error) => Preflight { problems: vec![error.to_string()], warnings: Vec::new() },
     };
+    for machine in plan.machines.iter().filter(|machine| !machine.guessed.is_empty()) {
+        ui.warn(format!(
+            "{}: only a disk is left, so its hardware is guessed; compare what stands under \
+             \"guessed\" in the plan with your records",
+            machine.name
+        ));
+    }
     tell(&found_flaws, ui);
     write_whole(&args.output, text.as_bytes(), args.overwrite)?;
     ui.message(format!(
@@ -114,6 +124,41 @@ pub(super) fn make_plan(args: &PlanArgs, ui: &Ui) -> anyhow::Result<Outcome> {
     } else {
         Ok(Outcome::Partial)
     }
+}
+
+/// All sources looked at, records of sweeps among them.
+fn find(args: &PlanArgs) -> anyhow::Result<Draft> {
+    let mut records = Vec::new();
+    let mut guarded = Vec::new();
+    for source in &args.sources {
+        if !is_record(source) {
+            guarded.push(source.clone());
+            continue;
+        }
+        let record = Recorded::read(source)?;
+        if let (Ok(plan), Ok(record)) = (args.output.canonicalize(), source.canonicalize())
+            && plan == record
+        {
+            let why = format!("{} is the record itself; name another plan", args.output.display());
+            return Err(Refusal::Rule(why).into());
+        }
+        // A record is no evidence, what was swept is.
+        guarded.extend(record.sources());
+        records.push((source, record));
+    }
+    check_output(&args.output, &guarded, args.overwrite)?;
+    let fail = |(path, error): (PathBuf, std::io::Error)| {
+        anyhow::Error::new(error).context(path.display().to_string())
+    };
+    let mut found = Draft::default();
+    for source in &args.sources {
+        match records.iter().find(|(path, _)| *path == source) {
+            Some((_, record)) => found.join(record.draft().map_err(fail)?),
+            None => found.join(draft(std::slice::from_ref(source)).map_err(fail)?),
+        }
+    }
+    found.tell_names_apart();
+    Ok(found)
 }
 
 /// Gives each machine a host and a datastore, the least laden first.

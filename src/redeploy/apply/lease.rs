@@ -12,7 +12,6 @@ use std::{
 use super::{Host, Machine, MoRef, Phase, Run, Step, StepError};
 use crate::redeploy::{
     estate,
-    plan::Stretch,
     vsphere::{Backing, DeviceUrl, Lease, Watch},
 };
 
@@ -97,8 +96,7 @@ impl Run<'_> {
         for (index, (disk, device)) in machine.disks.iter().zip(devices).enumerate() {
             let step = |sha256| Step::Disk { index, size_bytes: disk.size_bytes, sha256 };
             self.journal.note(name, Phase::Begin, &step(None), None)?;
-            let file = machine.open(&disk.data)?;
-            let source = Box::new(Stretch::new(file, disk.offset_bytes, disk.size_bytes));
+            let source = Box::new(disk.read(machine)?);
             let sent = self.server.send_disk(device, source, disk.size_bytes, watch)?;
             if let Some(wanted) = &disk.sha256
                 && !wanted.eq_ignore_ascii_case(&sent.sha256)

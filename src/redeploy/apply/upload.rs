@@ -6,12 +6,16 @@ use std::{
 };
 
 use super::{Host, Machine, MoRef, Phase, Record, Route, Run, Step, StepError};
-use crate::redeploy::{config, estate, plan::Stretch, vsphere::Backing};
+use crate::redeploy::{
+    config, estate,
+    plan::Disk,
+    vsphere::{Backing, Watch},
+};
 
 /// A file to send.
 enum Content<'a> {
     Whole(Vec<u8>),
-    Flat(&'a crate::redeploy::plan::Disk),
+    Flat(&'a Disk),
 }
 
 impl Run<'_> {
@@ -33,11 +37,13 @@ impl Run<'_> {
         let vmx_name = format!("{}.vmx", machine.folder());
         let mut files: Vec<(String, Content)> = Vec::new();
         for disk in &machine.disks {
-            files.push((file_name(&disk.data)?, Content::Flat(disk)));
-            if let Some(descriptor) = &disk.descriptor {
-                let content = machine.read(descriptor)?;
-                files.push((file_name(descriptor)?, Content::Whole(content)));
-            }
+            let (descriptor, flat) = names(disk)?;
+            let content = match &disk.descriptor {
+                Some(own) => machine.read(own)?,
+                None => disk.written_descriptor(&flat),
+            };
+            files.push((flat, Content::Flat(disk)));
+            files.push((descriptor, Content::Whole(content)));
         }
         if let Some(nvram) = &machine.nvram {
             files.push((file_name(nvram)?, Content::Whole(machine.read(nvram)?)));
@@ -54,8 +60,8 @@ impl Run<'_> {
         let vmx_path = format!("{root}/{vmx_name}");
         let mo = self.enter_inventory(machine, host, (folder, &vmx_path), own.as_deref(), token)?;
         let disks = self.disk_specs(machine, |disk| {
-            let name = disk.descriptor.as_deref().unwrap_or(&disk.data);
-            Backing::Existing(format!("{root}/{}", name.display()))
+            let name = names(disk).map(|(descriptor, _)| descriptor).unwrap_or_default();
+            Backing::Existing(format!("{root}/{name}"))
         });
         self.settle(machine, host, &mo, disks, token)?;
         Ok(mo)
@@ -113,7 +119,9 @@ impl Run<'_> {
             && *sent == size_bytes
             && self.server.file_length(place)? == Some(size_bytes)
         {
-            (self.moved)(size_bytes);
+            if matches!(content, Content::Flat(_)) {
+                (self.moved)(size_bytes);
+            }
             return Ok(());
         }
         let step = |sha256| Step::File {
@@ -126,12 +134,14 @@ impl Run<'_> {
         self.journal.note(machine_name, Phase::Begin, &step(None), None)?;
         let source: Box<dyn Read + Send> = match content {
             Content::Whole(bytes) => Box::new(Cursor::new(bytes)),
-            Content::Flat(disk) => {
-                let file = machine.open(&disk.data)?;
-                Box::new(Stretch::new(file, disk.offset_bytes, disk.size_bytes))
-            }
+            Content::Flat(disk) => Box::new(disk.read(machine)?),
         };
-        let sent = self.server.put_file(place, source, size_bytes, self.watch())?;
+        // The total counts disks alone.
+        let watch = match content {
+            Content::Whole(_) => Watch { moved: &|_| {}, ..self.watch() },
+            Content::Flat(_) => self.watch(),
+        };
+        let sent = self.server.put_file(place, source, size_bytes, watch)?;
         if let Content::Flat(disk) = content
             && let Some(wanted) = &disk.sha256
             && !wanted.eq_ignore_ascii_case(&sent.sha256)
@@ -185,9 +195,9 @@ impl Run<'_> {
         let made = match machine.route {
             Route::Create => {
                 let disks = self.disk_specs(machine, |disk| {
-                    let file = disk.descriptor.as_deref().unwrap_or(&disk.data);
+                    let name = names(disk).map(|(descriptor, _)| descriptor).unwrap_or_default();
                     let root = vmx_path.rsplit_once('/').map_or(vmx_path, |(root, _)| root);
-                    Backing::Existing(format!("{root}/{}", file.display()))
+                    Backing::Existing(format!("{root}/{name}"))
                 });
                 let mut spec = self.spec(machine, host, disks, own, token)?;
                 spec.vmx_path = Some(vmx_path.to_owned());
@@ -220,6 +230,13 @@ impl Content<'_> {
             Self::Flat(disk) => disk.size_bytes,
         }
     }
+}
+
+/// A disk's descriptor and flat file, as they are called on the datastore.
+fn names(disk: &Disk) -> Result<(String, String), StepError> {
+    disk.names().ok_or_else(|| {
+        StepError::Refused(format!("{} has no name to send it by", disk.data.display()))
+    })
 }
 
 fn file_name(path: &Path) -> Result<String, StepError> {

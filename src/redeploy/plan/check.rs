@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vmglean_formats::ReadAt as _;
 
-use super::{Machine, Plan, Route, stamp};
+use super::{Disk, Form, Machine, Plan, Route, disk::kind, stamp};
 use crate::redeploy::vsphere::{Controller, Thumbprint};
 
 const MAX_NAME: usize = 80;
@@ -89,6 +89,7 @@ fn one(machine: &Machine) -> Result<(), String> {
         return Err("it has no disk".to_owned());
     }
     let mut units = BTreeSet::new();
+    let mut files = BTreeSet::new();
     for disk in &machine.disks {
         let place = (disk.controller, disk.bus, disk.unit);
         let (buses, most) = match disk.controller {
@@ -105,12 +106,24 @@ fn one(machine: &Machine) -> Result<(), String> {
         if !units.insert(place) {
             return Err(format!("two disks are at bus {} unit {}", disk.bus, disk.unit));
         }
-        let stream = machine.route == Route::Import;
-        if stream == disk.descriptor.is_some() {
+        if (machine.route == Route::Import) != disk.is_stream() {
             return Err(format!(
                 "{} does not travel by this route: imports take streams, the others descriptor and flat file",
                 disk.data.display()
             ));
+        }
+        if disk.form != Form::AsIs
+            && (disk.descriptor.is_some() || disk.size_bytes % 512 != 0 || disk.offset_bytes != 0)
+        {
+            return Err(format!(
+                "{} has a form, so it has no descriptor, no offset, and whole sectors",
+                disk.data.display()
+            ));
+        }
+        if let Some((descriptor, data)) = disk.names()
+            && ![descriptor, data].into_iter().all(|name| files.insert(name))
+        {
+            return Err(format!("two files of it have the name of {}", disk.data.display()));
         }
         if let Some(sha256) = &disk.sha256
             && (sha256.len() != 64 || !sha256.chars().all(|c| c.is_ascii_hexdigit()))
@@ -154,6 +167,11 @@ pub(crate) fn nic_kind(word: &str) -> Option<&'static str> {
     })
 }
 
+fn changed(name: &str, disk: &Disk) -> String {
+    let data = disk.data.display();
+    format!("{name}: {data} changed since the plan was made; make the plan anew")
+}
+
 /// Whether the files are there and the same as when the plan was made; one line for each that is
 /// not.
 #[must_use]
@@ -171,6 +189,11 @@ pub fn check(plan: &Plan) -> Vec<String> {
         for disk in &machine.disks {
             match machine.open(&disk.data) {
                 Err(error) => wrong.push(format!("{name}: {error}")),
+                Ok(file) if disk.form == Form::Sparse => {
+                    if stamp(&file) != disk.modified || disk.read(machine).is_err() {
+                        wrong.push(changed(name, disk));
+                    }
+                }
                 Ok(file) => {
                     let end = disk.offset_bytes.checked_add(disk.size_bytes);
                     let fits = if machine.route == Route::Import {
@@ -178,11 +201,11 @@ pub fn check(plan: &Plan) -> Vec<String> {
                     } else {
                         end == Some(file.len_bytes())
                     };
-                    if !fits || stamp(&file) != disk.modified {
-                        wrong.push(format!(
-                            "{name}: {} changed since the plan was made; make the plan anew",
-                            disk.data.display()
-                        ));
+                    if disk.form == Form::Raw && !matches!(kind(&file), Ok(None)) {
+                        let data = disk.data.display();
+                        wrong.push(format!("{name}: {data} is no raw disk by its first bytes"));
+                    } else if !fits || stamp(&file) != disk.modified {
+                        wrong.push(changed(name, disk));
                     }
                 }
             }

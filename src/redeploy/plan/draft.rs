@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Machine, ovf, vmx};
+use super::{Machine, lone, ovf, vmx};
 
 /// Machines found, and what could not be made into one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,8 @@ pub struct Draft {
     pub left_out: Vec<String>,
 }
 
-/// Looks at each source: an `.ovf` or `.ova`, a machine's folder, or a folder of such.
+/// Looks at each source: a `.vmx`, `.ovf` or `.ova`, a disk of which nothing else is left, a
+/// machine's folder, or a folder of such. Names are not yet told apart.
 ///
 /// # Errors
 /// The system's, with the source that cannot be looked at.
@@ -28,7 +29,14 @@ pub fn draft(sources: &[PathBuf]) -> Result<Draft, (PathBuf, io::Error)> {
         let fail = |error| (source.clone(), error);
         let source = source.canonicalize().map_err(fail)?;
         if source.is_file() {
-            add(&mut draft, &source);
+            if !add(&mut draft, &source) {
+                let (folder, name) = (source.parent(), source.file_name());
+                let (Some(folder), Some(name)) = (folder, name) else { continue };
+                match lone::machine(folder, Path::new(name)) {
+                    Ok(machine) => draft.machines.push(machine),
+                    Err(why) => draft.left_out.push(why),
+                }
+            }
             continue;
         }
         let before = (draft.machines.len(), draft.left_out.len());
@@ -39,11 +47,27 @@ pub fn draft(sources: &[PathBuf]) -> Result<Draft, (PathBuf, io::Error)> {
             }
         }
         if before == (draft.machines.len(), draft.left_out.len()) {
-            draft.left_out.push(format!("{}: holds no .vmx, .ovf or .ova", source.display()));
+            draft.left_out.push(nothing(&source).map_err(fail)?);
         }
     }
-    part_names(&mut draft);
     Ok(draft)
+}
+
+/// A folder of disks without a configuration is not guessed at: which of them belong together,
+/// and whether they are sound, is for salvage to say.
+fn nothing(folder: &Path) -> io::Result<String> {
+    let is_disk =
+        |path: &&PathBuf| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("vmdk"));
+    let listed = listed(folder)?;
+    let shown = folder.display();
+    Ok(match listed.iter().find(is_disk).and_then(|path| path.file_name()) {
+        Some(disk) => format!(
+            "{shown}: holds disks and no .vmx, .ovf or .ova; vmglean salvage writes one, or name a \
+             disk itself ({}), and its hardware is guessed",
+            folder.join(disk).display()
+        ),
+        None => format!("{shown}: holds no .vmx, .ovf or .ova"),
+    })
 }
 
 fn look(draft: &mut Draft, folder: &Path) -> io::Result<()> {
@@ -60,33 +84,46 @@ fn listed(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn add(draft: &mut Draft, path: &Path) {
+/// Whether the file is one that describes machines.
+fn add(draft: &mut Draft, path: &Path) -> bool {
     let kind = path.extension().map(|e| e.to_ascii_lowercase());
     let made = match kind.as_deref().and_then(OsStr::to_str) {
         Some("vmx") => {
-            let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return };
+            let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+                return false;
+            };
             vmx::machine(folder, Path::new(name)).map(|machine| vec![machine])
         }
         Some("ovf" | "ova") => ovf::machines(path),
-        _ => return,
+        _ => return false,
     };
     match made {
         Ok(machines) => draft.machines.extend(machines),
         Err(why) => draft.left_out.push(why),
     }
+    true
 }
 
-/// Two machines of one name get numbers, with a note.
-fn part_names(draft: &mut Draft) {
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for machine in &mut draft.machines {
-        let count = seen.entry(machine.name.clone()).or_default();
-        *count += 1;
-        if *count > 1 {
-            machine.notes.push(format!("another machine here is called {:?} too", machine.name));
-            machine.name = format!("{}-{count}", machine.name);
-            if machine.directory.is_some() {
-                machine.directory = Some(vmx::directory(&machine.name));
+impl Draft {
+    /// Takes in what another one found.
+    pub fn join(&mut self, other: Self) {
+        self.machines.extend(other.machines);
+        self.left_out.extend(other.left_out);
+    }
+
+    /// Two machines of one name get numbers, with a note.
+    pub fn tell_names_apart(&mut self) {
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        for machine in &mut self.machines {
+            let count = seen.entry(machine.name.clone()).or_default();
+            *count += 1;
+            if *count > 1 {
+                let note = format!("another machine here is called {:?} too", machine.name);
+                machine.notes.push(note);
+                machine.name = format!("{}-{count}", machine.name);
+                if machine.directory.is_some() {
+                    machine.directory = Some(vmx::directory(&machine.name));
+                }
             }
         }
     }

@@ -1,7 +1,9 @@
 //! The plan: what is to be made where, written for a person to read and change.
 
 mod check;
+mod disk;
 mod draft;
+mod lone;
 mod ovf;
 mod source;
 mod vmx;
@@ -13,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use check::check;
 pub(super) use check::nic_kind;
+pub use disk::Form;
 pub use draft::{Draft, draft};
 pub use source::{SourceError, Stretch, stamp};
 
@@ -129,6 +132,9 @@ pub struct Machine {
     /// What people should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Values below that nothing tells: each with its reason, to be looked over by a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guessed: Vec<String>,
     /// Processor, memory and so on.
     pub hardware: Hardware,
     /// Disks.
@@ -174,10 +180,14 @@ pub struct Disk {
     pub unit: u32,
     /// What the guest sees.
     pub capacity_bytes: u64,
-    /// The descriptor, below the machine's source; none for a stream.
+    /// What `data` is, where it is neither a flat file with its descriptor nor a stream.
+    #[serde(default, skip_serializing_if = "Form::is_as_is")]
+    pub form: Form,
+    /// The descriptor, below the machine's source; none for a stream, nor where it is written anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub descriptor: Option<PathBuf>,
-    /// The data, below the machine's source: the flat file, the stream, or an OVA.
+    /// The data, below the machine's source: the flat file, the stream, the sparse disk, or an
+    /// OVA.
     pub data: PathBuf,
     /// Where the data begin in that file.
     #[serde(default)]
@@ -268,7 +278,13 @@ impl Machine {
     #[must_use]
     pub fn digest(&self) -> String {
         // The wave may change and whether it starts; what was made stays what it is.
-        let fixed = Self { wave: 0, power_on: false, notes: Vec::new(), ..self.clone() };
+        let fixed = Self {
+            wave: 0,
+            power_on: false,
+            notes: Vec::new(),
+            guessed: Vec::new(),
+            ..self.clone()
+        };
         let text = serde_json::to_vec(&fixed).unwrap_or_default();
         hex(&Sha256::digest(text))
     }

@@ -12,7 +12,7 @@ use vmglean_formats::{
 };
 
 use super::{
-    Disk, Hardware, Machine, NicPart, Route,
+    Disk, Form, Hardware, Machine, NicPart, Route,
     source::{open, read_small, stamp},
 };
 use crate::{redeploy::vsphere::Controller, source::SourceFile};
@@ -106,6 +106,7 @@ fn machine(
             bus,
             unit: unit.unwrap_or_else(|| u32::try_from(disks.len()).unwrap_or_default()),
             capacity_bytes: header.capacity.to_bytes().map_or(0, |bytes| bytes.0),
+            form: Form::AsIs,
             descriptor: None,
             data: path,
             offset_bytes: at,
@@ -137,6 +138,7 @@ fn machine(
         vmx: None,
         nvram: None,
         notes: Vec::new(),
+        guessed: Vec::new(),
         hardware: Hardware {
             version,
             guest_id: system.os_type.clone().unwrap_or_else(|| "otherGuest64".to_owned()),

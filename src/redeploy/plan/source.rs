@@ -9,7 +9,7 @@ use std::{
 use vmglean_formats::{ByteOffset, ReadAt as _};
 
 use super::Machine;
-use crate::source::{Access, EvidenceRoot, RelPath, SourceFile};
+use crate::source::{Access, EvidenceRoot, RelPath, Source, SourceFile};
 
 /// A file that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -25,10 +25,13 @@ pub struct SourceError {
 pub(super) fn open(folder: &Path, name: &Path) -> Result<SourceFile, SourceError> {
     let fail = |reason: String| SourceError { path: folder.join(name), reason };
     let root = EvidenceRoot::open(folder, Access::Read).map_err(|error| fail(error.to_string()))?;
-    let rel = RelPath::default()
-        .resolve(name.as_os_str().as_bytes())
-        .map_err(|error| fail(error.to_string()))?;
+    let rel = relative(name).map_err(fail)?;
     root.open_file(&rel).map_err(|error| fail(error.to_string()))
+}
+
+/// A name below a folder; `Err` where it leads out of it.
+pub(super) fn relative(name: &Path) -> Result<RelPath, String> {
+    RelPath::default().resolve(name.as_os_str().as_bytes()).map_err(|error| error.to_string())
 }
 
 /// The whole of a small file.
@@ -50,7 +53,8 @@ pub fn stamp(file: &SourceFile) -> String {
 }
 
 impl Machine {
-    fn base(&self) -> PathBuf {
+    /// The folder that its files lie in.
+    pub(super) fn base(&self) -> PathBuf {
         if self.source.is_dir() {
             return self.source.clone();
         }
@@ -77,10 +81,9 @@ impl Machine {
     }
 }
 
-/// A stretch of a file, read from front to back.
-#[derive(Debug)]
+/// A stretch of a file or a disk, read from front to back.
 pub struct Stretch {
-    file: SourceFile,
+    file: Box<dyn Source>,
     at: u64,
     left: u64,
 }
@@ -88,9 +91,8 @@ pub struct Stretch {
 impl Stretch {
     /// `length` bytes from `offset`.
     #[must_use]
-    pub fn new(file: SourceFile, offset: u64, length: u64) -> Self {
-        file.advise_sequential();
-        Self { file, at: offset, left: length }
+    pub fn new(file: impl Source + 'static, offset: u64, length: u64) -> Self {
+        Self { file: Box::new(file), at: offset, left: length }
     }
 }
 

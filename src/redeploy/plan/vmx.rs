@@ -2,28 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use vmglean_formats::{
-    ByteOffset, ReadAt as _,
-    vmdk::{Descriptor, ExtentKind, SparseFlags, SparseHeader},
-    vmx::{Encryption, Firmware, Vmx},
-};
+use vmglean_formats::vmx::{Encryption, Firmware, Vmx};
 
 use super::{
     Disk, Hardware, Machine, NicPart, Route,
-    source::{open, read_small, stamp},
+    disk::{is_plain, look},
+    source::{open, read_small},
 };
 use crate::redeploy::vsphere::Controller;
-
-const MAX_DESCRIPTOR: u64 = 64 << 10;
-
-/// What stands behind a disk's name.
-pub(super) struct Found {
-    pub(super) descriptor: Option<PathBuf>,
-    pub(super) data: PathBuf,
-    pub(super) size: u64,
-    pub(super) capacity: u64,
-    pub(super) modified: String,
-}
 
 /// Reads a folder's configuration. `Err` says in one line why no machine can be made of it.
 pub(super) fn machine(folder: &Path, vmx: &Path) -> Result<Machine, String> {
@@ -41,15 +27,15 @@ pub(super) fn machine(folder: &Path, vmx: &Path) -> Result<Machine, String> {
     let mut disks = Vec::new();
     for device in read.disks() {
         let Some(file) = device.file_name.as_deref() else { continue };
-        let found = disk(folder, Path::new(file)).map_err(|why| format!("{name}: {why}"))?;
+        let found = look(folder, Path::new(file)).map_err(|why| format!("{name}: {why}"))?;
         let (controller, bus, unit) = place(&read, &device.node)
             .ok_or_else(|| no(format!("{} is on a controller that cannot be made", device.node)))?;
-        disks.push(of(found, controller, bus, unit));
+        disks.push(found.at(controller, bus, unit));
     }
     if disks.is_empty() {
         return Err(no("it has no disk".to_owned()));
     }
-    let streams = disks.iter().filter(|disk| disk.descriptor.is_none()).count();
+    let streams = disks.iter().filter(|disk| disk.is_stream()).count();
     let route = match streams {
         0 => Route::Register,
         n if n == disks.len() => Route::Import,
@@ -68,9 +54,26 @@ pub(super) fn machine(folder: &Path, vmx: &Path) -> Result<Machine, String> {
     if route == Route::Import && nvram.is_some() {
         notes.push("an import does not carry the .nvram; a fresh set is made".to_owned());
     }
-    let number = |value: Option<u64>, default: u64| value.unwrap_or(default);
+    let kept = nvram.filter(|_| route == Route::Register);
     Ok(Machine {
-        directory: (route == Route::Register).then(|| directory(&name)),
+        vmx: Some(vmx.to_path_buf()),
+        nvram: kept,
+        notes,
+        ..of(&read, name, folder, route, disks)
+    })
+}
+
+/// What a configuration says of a machine, before anything else is known of it.
+pub(super) fn of(
+    read: &Vmx,
+    name: String,
+    folder: &Path,
+    route: Route,
+    disks: Vec<Disk>,
+) -> Machine {
+    let number = |value: Option<u64>, default: u64| value.unwrap_or(default);
+    Machine {
+        directory: (route != Route::Import).then(|| directory(&name)),
         name,
         wave: 1,
         power_on: false,
@@ -78,9 +81,10 @@ pub(super) fn machine(folder: &Path, vmx: &Path) -> Result<Machine, String> {
         host: String::new(),
         datastore: String::new(),
         source: folder.to_path_buf(),
-        vmx: Some(vmx.to_path_buf()),
-        nvram: nvram.filter(|_| route == Route::Register),
-        notes,
+        vmx: None,
+        nvram: None,
+        notes: Vec::new(),
+        guessed: Vec::new(),
         hardware: Hardware {
             version: read.hardware_version.and_then(|version| u32::try_from(version).ok()),
             guest_id: guest_id(read.guest_os.as_deref()),
@@ -107,102 +111,11 @@ pub(super) fn machine(folder: &Path, vmx: &Path) -> Result<Machine, String> {
                 was: nic.network.clone().or_else(|| nic.portgroup_id.clone()),
             })
             .collect(),
-    })
-}
-
-pub(super) fn of(found: Found, controller: Controller, bus: u32, unit: u32) -> Disk {
-    Disk {
-        controller,
-        bus,
-        unit,
-        capacity_bytes: found.capacity,
-        descriptor: found.descriptor,
-        data: found.data,
-        offset_bytes: 0,
-        size_bytes: found.size,
-        modified: found.modified,
-        sha256: None,
     }
-}
-
-/// Looks at a disk's file: a descriptor with one flat extent, or a stream.
-pub(super) fn disk(folder: &Path, name: &Path) -> Result<Found, String> {
-    let shown = folder.join(name);
-    let no = |why: &str| Err(format!("{}: {why}", shown.display()));
-    if !is_plain(name) {
-        return no("lies in another folder; bring the machine's files together first");
-    }
-    let file = open(folder, name).map_err(|error| error.to_string())?;
-    let consolidate = "cannot travel as it is; make one disk of it first (vmglean consolidate)";
-    let head = file.read_up_to(ByteOffset(0), 512).map_err(|error| error.to_string())?;
-    if let Ok(read) = SparseHeader::parse(&head, ByteOffset(0)) {
-        let header = read.value;
-        let stream = SparseFlags::COMPRESSED | SparseFlags::MARKERS;
-        if !header.flags.contains(stream) {
-            return no(&format!("a sparse disk {consolidate}"));
-        }
-        if header.version < 3 {
-            return no(
-                "a stream of a version hosts call too old; write it anew (vmglean consolidate -O stream)",
-            );
-        }
-        let Some(capacity) = header.capacity.to_bytes() else { return no("its size cannot be") };
-        return Ok(Found {
-            descriptor: None,
-            data: name.to_path_buf(),
-            size: file.len_bytes(),
-            capacity: capacity.0,
-            modified: stamp(&file),
-        });
-    }
-    if file.len_bytes() > MAX_DESCRIPTOR {
-        return no("is neither a descriptor nor a stream");
-    }
-    let text = read_small(folder, name, MAX_DESCRIPTOR).map_err(|error| error.to_string())?;
-    let read = Descriptor::parse(&text, ByteOffset(0)).value;
-    if read.has_parent() {
-        return no(&format!("a snapshot's disk {consolidate}"));
-    }
-    let [extent] = read.extents.as_slice() else {
-        return no(&format!("a disk of several parts {consolidate}"));
-    };
-    if !matches!(extent.kind, ExtentKind::Flat | ExtentKind::Vmfs)
-        || extent.offset.is_some_and(|offset| offset.0 != 0)
-    {
-        return no(&format!("a disk of kind {} {consolidate}", extent.kind_word));
-    }
-    let Some(data) = extent.name.as_deref().map(PathBuf::from) else {
-        return no("names no flat file");
-    };
-    if !is_plain(&data) {
-        return no("names a flat file in another folder; bring the machine's files together first");
-    }
-    let flat = open(folder, &data).map_err(|error| error.to_string())?;
-    let capacity = extent.length.to_bytes().map(|bytes| bytes.0);
-    if capacity != Some(flat.len_bytes()) {
-        return no(&format!(
-            "says {} bytes, its flat file has {}; rebuild the descriptor first (vmglean salvage)",
-            capacity.unwrap_or_default(),
-            flat.len_bytes()
-        ));
-    }
-    Ok(Found {
-        descriptor: Some(name.to_path_buf()),
-        size: flat.len_bytes(),
-        capacity: flat.len_bytes(),
-        modified: stamp(&flat),
-        data,
-    })
-}
-
-/// A name without any folder.
-fn is_plain(name: &Path) -> bool {
-    let text = name.to_string_lossy();
-    !text.contains(['/', '\\']) && !matches!(text.as_ref(), "" | "." | "..")
 }
 
 /// `scsi0:1` on which controller.
-fn place(vmx: &Vmx, node: &str) -> Option<(Controller, u32, u32)> {
+pub(super) fn place(vmx: &Vmx, node: &str) -> Option<(Controller, u32, u32)> {
     let (controller, unit) = node.split_once(':')?;
     let digits = controller.find(|c: char| c.is_ascii_digit())?;
     let (kind, bus) = controller.split_at(digits);

@@ -5,6 +5,7 @@
 //! the tests hold it to.
 
 mod address;
+mod buffers;
 mod error;
 mod files;
 mod http;

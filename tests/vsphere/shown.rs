@@ -1,0 +1,126 @@
+//! What a run shows and holds to: every call beforehand, its pace, how far it is, its session.
+
+use std::{
+    fs,
+    io::Cursor,
+    sync::atomic::AtomicBool,
+    time::{Duration, Instant},
+};
+
+use vmglean::redeploy::vsphere::{Address, Credentials, Pace, Server, Trust, Watch};
+
+use crate::bench::{PASSWORD, bench, noise, text};
+
+/// Calls that change nothing, or only keep a lease.
+const READS: [&str; 14] = [
+    "RetrieveServiceContent",
+    "Login",
+    "Logout",
+    "CurrentTime",
+    "CreateContainerView",
+    "DestroyView",
+    "CreateFilter",
+    "DestroyPropertyFilter",
+    "RetrievePropertiesEx",
+    "ContinueRetrievePropertiesEx",
+    "WaitForUpdatesEx",
+    "SearchDatastore_Task",
+    "HttpNfcLeaseProgress",
+    "ReconfigVM_Task",
+];
+
+#[test]
+fn a_dry_run_prints_every_call_that_the_run_then_makes() {
+    for arguments in [&["-esx"][..], &[]] {
+        let bench = bench(arguments);
+        bench.flat("f0", 64 << 10);
+        fs::write(bench.path("src/f0/f0.nvram"), b"variables").unwrap();
+        let vmx = bench.path("src/f0/f0.vmx");
+        fs::write(&vmx, [&fs::read(&vmx).unwrap()[..], b"nvram = \"f0.nvram\"\n"].concat())
+            .unwrap();
+        bench.stream("s0", 64 << 10);
+        fs::create_dir(bench.path("lone")).unwrap();
+        let raw = bench.path("lone/r0.raw");
+        fs::write(&raw, noise("r0", 64 << 10)).unwrap();
+        let planned = bench.plan_of(&[&bench.path("src"), &raw]);
+        assert_eq!(planned.status.code(), Some(0), "{}", text(&planned));
+        bench.edit(|plan| plan.replace("power_on = false", "power_on = true"));
+        let dry = bench.apply(&["--dry-run"]);
+        assert_eq!(dry.status.code(), Some(0), "{}", text(&dry));
+        let dry = String::from_utf8(dry.stdout).unwrap();
+        let said = |word: &str| dry.lines().filter(|line| line.contains(word)).count();
+        bench.proxy.state.calls.lock().unwrap().clear();
+        assert!(bench.proxy.uploads().is_empty());
+        let applied = bench.apply(&[]);
+        assert_eq!(applied.status.code(), Some(0), "{}", text(&applied));
+        let calls = bench.proxy.state.calls.lock().unwrap().clone();
+        for call in calls.iter().filter(|call| !READS.contains(&call.as_str())) {
+            let made = calls.iter().filter(|other| *other == call).count();
+            assert_eq!(said(&format!(": {call}")), made, "{call}: {dry}");
+        }
+        // Where it is made, it was told of.
+        assert_eq!(said("ReconfigVM_Task"), 3);
+        let uploads = bench.proxy.uploads();
+        let (posts, puts): (Vec<_>, Vec<_>) =
+            uploads.iter().partition(|upload| upload.path.starts_with("/nfc"));
+        assert_eq!((said(": POST "), said(": PUT ")), (posts.len(), puts.len()), "{dry}");
+        for put in puts {
+            let place = put.path.strip_prefix("/folder/").unwrap();
+            let line = dry.lines().find(|line| line.contains(": PUT ") && line.contains(place));
+            assert!(line.is_some(), "{place}: {dry}");
+        }
+    }
+}
+
+#[test]
+fn a_run_keeps_to_its_rate_and_tells_how_far_it_is() {
+    let bench = bench(&["-esx"]);
+    for name in ["a", "b"] {
+        bench.flat(name, 1 << 20);
+    }
+    bench.plan();
+    let begun = Instant::now();
+    let said = bench.apply(&["--limit-rate", "1MiB", "--progress", "json"]);
+    assert_eq!(said.status.code(), Some(0), "{}", text(&said));
+    // Two files at once share one mebibyte a second.
+    assert!(begun.elapsed() > Duration::from_millis(1500), "{:?}", begun.elapsed());
+    let lines: Vec<serde_json::Value> = String::from_utf8_lossy(&said.stderr)
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    assert!(lines.len() >= 2, "{}", text(&said));
+    let (first, last) = (&lines[0], &lines[lines.len() - 1]);
+    assert_eq!(first["done_bytes"], 0);
+    for line in [first, last] {
+        assert_eq!(line["total_bytes"], 2 << 20);
+        assert_eq!(line["what"], "sending");
+    }
+    assert_eq!(last["done_bytes"], 2 << 20);
+    assert!(last["rate_bytes_per_s"].as_u64().is_some_and(|rate| rate < 2 << 20), "{last}");
+    assert!(lines.iter().any(|line| line["eta_s"].is_u64()), "{lines:?}");
+}
+
+/// An upload that takes longer than the server keeps an idle session, and what comes after it.
+fn a_long_upload(keep_alive: Duration) -> (usize, usize) {
+    let bench = bench(&["-esx", "-idle", "700ms"]);
+    let address = Address::parse(&bench.proxy.url()).unwrap();
+    let login = Credentials::new("root", PASSWORD);
+    let server = Server::connect_with(&address, login, Trust::Nothing, keep_alive).unwrap();
+    server.make_folder("[LocalDS_0] before", None).unwrap();
+    let data = noise("x", 1 << 20);
+    let (length, pace, stop) = (1 << 20, Pace::new(Some(384 << 10)), AtomicBool::new(false));
+    let watch = Watch { moved: &|_| {}, pace: &pace, stop: &stop, stall: Duration::from_secs(60) };
+    let place = ("ha-datacenter", "LocalDS_0", "before/x");
+    server.put_file(place, Box::new(Cursor::new(data)), length, watch).unwrap();
+    server.make_folder("[LocalDS_0] after", None).unwrap();
+    (bench.proxy.calls("CurrentTime"), bench.proxy.calls("Login"))
+}
+
+#[test]
+fn a_session_is_kept_alive_through_a_long_upload_and_renewed_where_it_was_not() {
+    let (kept, logins) = a_long_upload(Duration::from_millis(100));
+    assert!(kept > 5, "{kept}");
+    assert_eq!(logins, 1);
+    let (kept, logins) = a_long_upload(Duration::from_secs(60));
+    assert_eq!((kept, logins), (0, 2));
+}
