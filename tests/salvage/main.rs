@@ -6,7 +6,9 @@
     reason = "a test's helpers fail as the test does"
 )]
 
+mod faults;
 mod host;
+mod lost;
 mod make;
 mod package;
 
