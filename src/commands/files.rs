@@ -21,9 +21,8 @@ use crate::{
     families::Families,
     finding::Finding,
     guest::{
-        Ground, GuestFile, NtfsFiles, Verdict,
+        Files, Ground, GuestFile, Stream, Verdict,
         get::{GetError, Writer},
-        ntfs::Stream,
         scan::{Hits, scan},
         volumes::{Volumes, volumes},
     },
@@ -292,7 +291,7 @@ impl Job<'_> {
             if !wanted {
                 continue;
             }
-            let Some(files) = NtfsFiles::open(self.ground, self.hits, volume) else {
+            let Some(files) = Files::open(self.ground, self.hits, volume) else {
                 ui.warn(format!("volume {}: its files are not read", volume.number));
                 continue;
             };

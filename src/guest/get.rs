@@ -14,10 +14,7 @@ use md5::Md5;
 use sha2::{Digest as _, Sha256};
 use vmglean_formats::{ByteOffset, ReadAt as _};
 
-use super::{
-    Ground, GuestFile,
-    ntfs::{Stream, StreamReader},
-};
+use super::{Ground, GuestFile, Stream, StreamReader};
 use crate::source::Source as _;
 
 /// Bytes copied at a time.

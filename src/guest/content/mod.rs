@@ -13,7 +13,7 @@ use std::io;
 
 use vmglean_formats::{ByteOffset, ReadAt};
 
-pub use super::ntfs::Content;
+pub use super::Content;
 
 /// What a test found.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::{
     finding::{Finding, Weight},
     guest::{
         Content, Extents, GuestFile, RecordFact, Verdict,
-        volumes::{Volume, VolumeKind},
+        volumes::{Volume, VolumeKind, ext_name},
     },
     report::record::{RecordPath, RunInfo},
 };
@@ -257,6 +257,9 @@ fn add(sum: &mut Tallied, bytes: u64) {
 pub fn volume_record(volume: &Volume) -> VolumeRecord {
     let (kind, cluster_bytes) = match volume.kind {
         VolumeKind::Ntfs(geometry) => (Some("NTFS".to_owned()), Some(geometry.cluster_bytes)),
+        VolumeKind::Ext(shape) => {
+            (Some(ext_name(&shape).to_owned()), u32::try_from(shape.block_bytes).ok())
+        }
         VolumeKind::Named(name) => (Some(name.to_owned()), None),
         VolumeKind::Unknown => (None, None),
     };

@@ -1,6 +1,5 @@
 //! Structure at known places: what a disk must show where, and whether it does.
 
-mod crc;
 mod ext;
 mod extent;
 mod files;
