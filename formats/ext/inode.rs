@@ -2,7 +2,11 @@
 
 use std::ops::Range;
 
-use super::{Superblock, crc::crc32c, u16_at, u32_at};
+use super::{
+    Superblock,
+    crc::{crc32c, crc32c_back},
+    u16_at, u32_at,
+};
 
 /// Flags of inodes.
 pub mod inode_flags {
@@ -186,4 +190,42 @@ pub fn is_inode(inode: &[u8], number: u64, volume: &Superblock) -> bool {
     let high = if extra >= 4 { u16_at(inode, 0x82).map(u32::from).unwrap_or(0) << 16 } else { 0 };
     let mask = if extra >= 4 { u32::MAX } else { 0xFFFF };
     low | high == sum & mask
+}
+
+/// The checksum of an inode that has one of 32 bits, with what it is made over behind the number:
+/// generation, and the inode with zeros in the checksum's place.
+fn summed(inode: &[u8]) -> Option<(u32, Vec<u8>)> {
+    let kind = u16_at(inode, 0)? >> 12;
+    let extra = usize::from(u16_at(inode, 0x80)?);
+    let is_sane = matches!(kind, 1 | 2 | 4 | 6 | 8 | 10 | 12)
+        && extra >= 4
+        && extra.saturating_add(128) <= inode.len();
+    if !is_sane {
+        return None;
+    }
+    let sum = u32::from(u16_at(inode, 0x7C)?) | u32::from(u16_at(inode, 0x82)?) << 16;
+    let mut bytes = inode.get(0x64..0x68)?.to_vec();
+    bytes.extend_from_slice(inode);
+    for place in [0x7C_usize, 0x7D, 0x82, 0x83] {
+        *bytes.get_mut(place.saturating_add(4))? = 0;
+    }
+    Some((sum, bytes))
+}
+
+/// What checksums of the volume must begin with, if this is its inode `number`; `None` where the
+/// inode has no checksum of 32 bits. Every inode gives an answer; only several that agree say
+/// something.
+#[must_use]
+pub fn seed_by_inode(inode: &[u8], number: u32) -> Option<u32> {
+    let (sum, bytes) = summed(inode)?;
+    Some(crc32c_back(crc32c_back(sum, &bytes), &number.to_le_bytes()))
+}
+
+/// The number that an inode must have for its checksum to be right; `None` where it has none of
+/// 32 bits. As with [`seed_by_inode`], only several that agree say something.
+#[must_use]
+pub fn number_by_inode(inode: &[u8], seed: u32) -> Option<u32> {
+    let (sum, bytes) = summed(inode)?;
+    // Four bytes carried into a value are the same as those four XORed into it, then four zeros.
+    Some(crc32c_back(crc32c_back(sum, &bytes), &[0; 4]) ^ seed)
 }

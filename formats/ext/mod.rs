@@ -18,7 +18,7 @@ mod tests;
 pub use crc::crc32c;
 pub use folder::{Entries, Entry, EntryKind, folder_block_holds, inline_folder};
 pub use group::Group;
-pub use inode::{Inode, InodeKind, inode_flags, is_inode};
+pub use inode::{Inode, InodeKind, inode_flags, is_inode, number_by_inode, seed_by_inode};
 pub use journal::{Journal, JournalBlock, Tag};
 pub use superblock::{EXT_MAGIC, SUPERBLOCK_AT, Superblock, is_superblock};
 pub use tree::{Extent, Node, pointers};

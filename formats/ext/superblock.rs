@@ -133,6 +133,40 @@ impl Superblock {
         })
     }
 
+    /// A volume of which no superblock is left, as mke2fs makes them: checksums, entries that
+    /// name kinds, copies in few groups. What it does not know is to be found out.
+    #[must_use]
+    pub fn guessed(block_bytes: u64, blocks: u64, blocks_per_group: u64, is_wide: bool) -> Self {
+        let first_block = u64::from(block_bytes == 1024);
+        let within = blocks.saturating_sub(first_block);
+        Self {
+            block_bytes,
+            first_block,
+            blocks,
+            blocks_per_group,
+            inodes_per_group: 8,
+            inode_bytes: 256,
+            descriptor_bytes: if is_wide { 64 } else { 32 },
+            groups: within.div_ceil(blocks_per_group.max(1)).max(1),
+            group: u64::MAX,
+            uuid: [0; 16],
+            seed: 0,
+            written: 0,
+            incompat: if is_wide { 0xC2 } else { 0x42 },
+            read_only: 0x401,
+            compat: 0,
+            first_meta_group: 0,
+            first_inode: 11,
+            own_inodes: [0; 2],
+            copies_in: [0; 2],
+            has_checksums: true,
+            has_uninit: true,
+            is_journal_pending: false,
+            is_meta_bg: false,
+            is_bigalloc: false,
+        }
+    }
+
     /// Whether the checksum of the superblock that begins `block` is right; `None`: it has none.
     #[must_use]
     pub fn sum_holds(&self, block: &[u8]) -> Option<bool> {

@@ -1,7 +1,9 @@
 //! Nodes and entries alone.
 #![allow(clippy::as_conversions, reason = "tests count small numbers")]
 
-use super::{Entries, EntryKind, Extent, Node};
+use super::{
+    Entries, EntryKind, Extent, Node, Superblock, crc32c, is_inode, number_by_inode, seed_by_inode,
+};
 
 fn node(depth: u16, entries: &[[u8; 12]]) -> Vec<u8> {
     let mut out = vec![0x0A, 0xF3];
@@ -36,4 +38,27 @@ fn entries_end_where_one_cannot_be() {
     let found: Vec<_> = entries.by_ref().map(|entry| (entry.inode, entry.kind)).collect();
     assert_eq!(found, [(11, EntryKind::Folder), (12, EntryKind::File)]);
     assert!(entries.is_broken());
+}
+
+#[test]
+fn an_inode_tells_the_seed_by_its_number_and_its_number_by_the_seed() {
+    const SEED: u32 = 0xDEAD_5EED;
+    for number in [2_u32, 11, 4097, 1 << 20] {
+        let mut bytes = vec![0; 256];
+        bytes[..2].copy_from_slice(&[0xA4, 0x81]);
+        bytes[0x64] = 7;
+        bytes[0x80] = 32;
+        let sum = crc32c(crc32c(SEED, &number.to_le_bytes()), &[7, 0, 0, 0]);
+        let [a, b, c, d] = crc32c(sum, &bytes).to_le_bytes();
+        bytes[0x7C..0x7E].copy_from_slice(&[a, b]);
+        bytes[0x82..0x84].copy_from_slice(&[c, d]);
+        let mut shape = Superblock::guessed(4096, 25_600, 8192, true);
+        shape.seed = SEED;
+        if number != 2 {
+            assert!(is_inode(&bytes, u64::from(number), &shape));
+        }
+        assert_eq!(seed_by_inode(&bytes, number), Some(SEED));
+        assert_eq!(number_by_inode(&bytes, SEED), Some(number));
+    }
+    assert_eq!(seed_by_inode(&[0; 256], 2), None);
 }

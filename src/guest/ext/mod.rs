@@ -6,6 +6,7 @@
 
 mod base;
 mod bitmaps;
+mod headless;
 mod inodes;
 mod journal;
 mod list;

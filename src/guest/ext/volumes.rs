@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use vmglean_formats::ext::{Inode, InodeKind, Superblock, is_inode};
 
-use super::base::Base;
+use super::{base::Base, headless::headless};
 use crate::guest::{
     Ground,
     partition::Table,
@@ -15,6 +15,8 @@ use crate::guest::{
 
 /// Candidates that are looked at; every group of a small volume may hold a copy.
 const MOST: usize = 65_536;
+/// Where a first partition begins where no table tells, or the volume of a disk without one.
+const USUAL_STARTS: [u64; 3] = [1 << 20, 0, 63 * 512];
 /// Number of the root folder.
 const ROOT: u64 = 2;
 
@@ -61,7 +63,7 @@ pub(in crate::guest) fn volumes(ground: &Ground<'_>, hits: &Hits, table: &Table)
             None => {}
         }
     }
-    found
+    let mut volumes: Vec<Volume> = found
         .into_iter()
         .filter_map(|(start, candidates)| {
             let judged = candidates.iter().map(|candidate| weigh(ground, table, start, candidate));
@@ -70,7 +72,42 @@ pub(in crate::guest) fn volumes(ground: &Ground<'_>, hits: &Hits, table: &Table)
             // A superblock alone may lie in a journal, or be left from an older volume.
             (score >= 3).then_some(volume)
         })
-        .collect()
+        .collect();
+    let mut places: Vec<(u64, Option<u64>)> =
+        table.partitions.iter().map(|partition| (partition.start, Some(partition.end))).collect();
+    if places.is_empty() {
+        places.extend(USUAL_STARTS.map(|start| (start, None)));
+    }
+    for (start, end) in places {
+        if volumes.iter().any(|volume| volume.start <= start && start < volume.end(ground.size())) {
+            continue;
+        }
+        if let Some((shape, votes)) = headless(ground, start, end) {
+            volumes.push(without_superblock(table, start, shape, votes));
+        }
+    }
+    volumes
+}
+
+/// A volume of which no superblock is left.
+fn without_superblock(table: &Table, start: u64, shape: Superblock, votes: u32) -> Volume {
+    let partition = table.partitions.iter().find(|partition| partition.start == start);
+    let mut rests_on = vec![format!(
+        "no superblock is left; {votes} inodes agree by their checksums where the group \
+         descriptors put them"
+    )];
+    if partition.is_some() {
+        rests_on.push(table.rests_on.clone());
+    }
+    Volume {
+        number: 0,
+        start,
+        bytes: Some(shape.bytes()),
+        kind: VolumeKind::Ext(shape),
+        name: partition.map(|partition| partition.name.clone()).unwrap_or_default(),
+        rests_on,
+        inside: None,
+    }
 }
 
 fn weigh(

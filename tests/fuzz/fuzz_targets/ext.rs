@@ -13,6 +13,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let _ = (group.made_inodes(&shape), group.bitmap_holds(rest, 0, &shape));
     }
     let _ = f::is_inode(rest, 12, &shape);
+    let _ = (f::seed_by_inode(rest, 12), f::number_by_inode(rest, 1));
+    let _ = f::Journal::parse(rest).map(|journal| journal.block(rest, journal.sequence));
     if let Some(inode) = f::Inode::parse(rest) {
         let _ = (inode.inline(), f::Node::parse(&inode.map));
         if let Some((_, pieces)) = f::inline_folder(&inode) {
