@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub enum Outcome {
     /// Done, nothing wrong found.
     Clean,
-    /// Done, damage or encryption found.
+    /// Done, damage, encryption or renamed files found.
     Damage,
     /// Done in part: some inputs could not be read; the report names them.
     Partial,

@@ -16,9 +16,10 @@ pub use size::parse_size;
 ///
 /// Evidence is only ever read. Data goes to stdout, everything else to stderr.
 ///
-/// Exit codes: 0 nothing wrong found, 1 damage or encryption found, 2 usage, 3 some inputs could
-/// not be read, 4 refused by a safety rule, 5 output could not be verified, 74 I/O error,
-/// 75 stopped at a deadline or budget, 130/143 interrupted; 75, 130 and 143: run again to go on.
+/// Exit codes: 0 nothing wrong found, 1 damage, encryption or renamed files found, 2 usage, 3 some
+/// inputs could not be read, 4 refused by a safety rule, 5 output could not be verified, 74 I/O
+/// error, 75 stopped at a deadline or budget, 130/143 interrupted; 75, 130 and 143: run again to go
+/// on.
 #[derive(Debug, Parser)]
 #[command(name = "vmglean", version, max_term_width = 100, propagate_version = true)]
 pub struct Cli {

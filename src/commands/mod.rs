@@ -12,7 +12,9 @@ pub mod salvage;
 pub mod sweep;
 
 mod chosen;
+mod datastore;
 mod output;
+mod server;
 
 use std::{
     path::{Path, PathBuf},

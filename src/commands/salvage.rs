@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Refusal, Usage, check_output, known_families, run_info};
+use super::{
+    Refusal, Usage, check_output, datastore::is_remote, known_families, redeploy::Login, run_info,
+    server::configurations,
+};
 use crate::{
     catalog::Machine,
     cli::{Format, Global},
@@ -39,7 +42,8 @@ use crate::{
 /// Arguments of `salvage`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Folders that hold datastores or machines, or single files
+    /// Folders that hold datastores or machines, or single files; vsphere://host writes the
+    /// configurations that a live server shows
     #[arg(required_unless_present = "from", value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
     /// Folder to make the machines' folders in, outside of every source; made where it is not there
@@ -91,6 +95,9 @@ pub struct Args {
     /// Replace machines' folders that are there
     #[arg(long)]
     pub overwrite: bool,
+    /// How to reach the server.
+    #[command(flatten)]
+    pub login: Login,
 }
 
 /// What is done with the machines chosen.
@@ -107,6 +114,9 @@ struct Run<'a> {
 /// # Errors
 /// When nothing can be delivered, or a safety rule forbids it.
 pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::Result<Outcome> {
+    if args.sources.iter().any(|source| is_remote(source)) {
+        return configurations(args, ui, stop);
+    }
     let started = jiff::Timestamp::now();
     let recorded = args.from.as_deref().map(read_record).transpose()?;
     let (sources, allow) = match &recorded {

@@ -2,7 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Usage, check_output, known_families, run_info, write_whole};
+use super::{
+    Usage, check_output,
+    datastore::{Remotes, is_remote, remotes},
+    known_families,
+    redeploy::Login,
+    run_info, write_whole,
+};
 use crate::{
     cli::{Format, Global, parse_duration},
     interrupt::Interrupt,
@@ -19,7 +25,7 @@ use crate::{
 /// Arguments of `sweep`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Folders that hold datastores, or single files
+    /// Folders that hold datastores, or single files; vsphere://host/datastore on a server
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
     /// In which form the record goes to stdout.
@@ -55,6 +61,9 @@ pub struct Args {
     /// Replace an output that is there
     #[arg(long)]
     pub overwrite: bool,
+    /// How to reach the server.
+    #[command(flatten)]
+    pub login: Login,
 }
 
 /// Sweeps the sources and writes the record.
@@ -74,7 +83,11 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         // An older state of the same sweep is what the flag is for.
         check_output(state, &guarded, true)?;
     }
+    if args.state.is_some() && args.sources.iter().any(|source| is_remote(source)) {
+        return Err(Usage("--state keeps nothing of a source on a server".to_owned()).into());
+    }
     let families = known_families(args.families.as_deref())?;
+    let remotes: Remotes = remotes(&args.sources, &args.login, ui, stop)?;
     let options = SweepOptions {
         threads: global.threads(),
         access: global.io.into(),
@@ -82,6 +95,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         budget: args.budget,
         state: args.state.clone(),
         allow: args.allow.clone(),
+        remote: remotes.sources.clone(),
     };
     let progress = ui.progress("sweeping", None);
     let swept = sweep(&args.sources, &options, &families, &stop.flag(), &progress);
@@ -104,5 +118,5 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         let options = TextOptions { columns: ui.columns(), all: args.all };
         write_sweep(&mut ui.stdout(), &record, options)?;
     }
-    Ok(outcome)
+    Ok(outcome.and(remotes.outcome))
 }

@@ -24,7 +24,8 @@ const FIRST_WINDOW_BYTES: u64 = 16 << 20;
 /// First window of a walk. Tables are judged in windows of 2 GiB, in usual grains, whatever part
 /// of them is asked about: less would have them judged again and again.
 const FIRST_WALK_BYTES: u64 = 2 << 30;
-const LARGEST_WINDOW_BYTES: u64 = 1 << 40;
+/// So that the widest disk that can be is walked in some dozens of steps.
+const LARGEST_WINDOW_BYTES: u64 = 1 << 60;
 const WINDOWS_KEPT: usize = 8;
 const GRAINS_KEPT: usize = 8;
 

@@ -271,7 +271,7 @@ fn existing(object: &Object) -> Existing {
 }
 
 /// The inventory keeps slashes and percent signs escaped.
-fn name_of(object: &Object) -> String {
+pub(super) fn name_of(object: &Object) -> String {
     let name = object.properties.text("name").unwrap_or_default();
     name.replace("%2f", "/").replace("%5c", "\\").replace("%25", "%")
 }

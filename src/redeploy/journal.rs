@@ -103,8 +103,13 @@ pub enum Step {
         /// Which; known when it is done.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mo: Option<MoRef>,
-        /// The lease of an import.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// The lease of an import. Its id holds that of the session, which is a secret and is not
+        /// written; a later session could not use it.
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            serialize_with = "without_session"
+        )]
         lease: Option<MoRef>,
     },
     /// A disk sent through a lease.
@@ -385,6 +390,18 @@ impl Journal {
         held.1.take(&line);
         Ok(())
     }
+}
+
+/// `session[id]lease` without the id.
+fn without_session<S: serde::Serializer>(
+    lease: &Option<MoRef>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let shown = lease.as_ref().map(|lease| {
+        let id = lease.id.rsplit_once(']').map_or(lease.id.as_str(), |(_, own)| own);
+        MoRef::new(&lease.kind, id)
+    });
+    shown.serialize(serializer)
 }
 
 /// The lines, and how many bytes of whole lines there are.

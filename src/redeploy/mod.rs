@@ -5,8 +5,10 @@
 
 pub mod apply;
 pub mod config;
+pub mod datastore;
 pub mod estate;
 pub mod journal;
 pub mod plan;
 pub mod preflight;
+pub mod view;
 pub mod vsphere;

@@ -9,7 +9,7 @@ use std::{
 
 use vmglean_formats::{ByteOffset, Bytes, MediumError, ReadAt};
 
-use super::{Source, mapped::Mapped};
+use super::{Source, mapped::Mapped, remote::RemoteFile};
 
 /// How bytes are fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct SourceFile {
     file: File,
     stamp: FileStamp,
     map: Option<Mapped>,
+    /// Where the bytes come from, when they are not in `file`.
+    remote: Option<RemoteFile>,
 }
 
 impl SourceFile {
@@ -60,7 +62,14 @@ impl SourceFile {
             Access::Read => None,
             Access::Map => Mapped::open(&file),
         };
-        Self { file, stamp, map }
+        Self { file, stamp, map, remote: None }
+    }
+
+    /// The same length and times, with bytes that come from elsewhere. Where its holes are is not
+    /// known: all of it counts as allocated.
+    pub(super) fn fetched_by(self, remote: RemoteFile) -> Self {
+        let stamp = FileStamp { allocated_bytes: self.stamp.len_bytes, ..self.stamp };
+        Self { stamp, map: None, remote: Some(remote), ..self }
     }
 
     /// Size and times at opening.
@@ -81,6 +90,9 @@ impl SourceFile {
     /// # Errors
     /// The system's error; most file systems cannot.
     pub fn share_blocks_with(&self, target: &File) -> io::Result<()> {
+        if self.remote.is_some() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         Ok(rustix::fs::ioctl_ficlone(target, &self.file)?)
     }
 
@@ -95,6 +107,9 @@ impl ReadAt for SourceFile {
     }
 
     fn read_exact_at(&self, buf: &mut [u8], at: ByteOffset) -> Result<(), MediumError> {
+        if let Some(remote) = &self.remote {
+            return remote.read_exact_at(buf, at, self.stamp.len_bytes);
+        }
         if let Some(map) = &self.map {
             return map.bytes().read_exact_at(buf, at);
         }
@@ -125,6 +140,9 @@ impl Source for SourceFile {
         let len = self.stamp.len_bytes;
         if from >= len {
             return Ok(None);
+        }
+        if self.remote.is_some() {
+            return Ok(Some(from..len));
         }
         let start = match rustix::fs::seek(&self.file, SeekFrom::Data(from)) {
             Ok(start) => start,

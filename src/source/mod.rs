@@ -4,6 +4,7 @@ mod file;
 mod joined;
 mod mapped;
 mod record_path;
+mod remote;
 mod root;
 mod walk;
 
@@ -14,6 +15,7 @@ use vmglean_formats::ReadAt;
 pub use file::{Access, FileStamp, SourceFile};
 pub use joined::{Joined, Part};
 pub use record_path::RecordPath;
+pub use remote::{Remote, RemoteSource};
 pub use root::{Escape, EvidenceRoot, OpenError, RelPath, base_name};
 pub use walk::{Found, FoundKind, WalkError, list, walk};
 

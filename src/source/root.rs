@@ -6,11 +6,15 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 
-use super::file::{Access, SourceFile};
+use super::{
+    file::{Access, SourceFile},
+    remote::{Remote, RemoteFile, RemoteSource},
+};
 
 /// A path below an [`EvidenceRoot`]: relative, without `..`. The root itself is the empty path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,6 +152,7 @@ pub struct EvidenceRoot {
     fd: OwnedFd,
     path: PathBuf,
     access: Access,
+    remote: Option<Arc<dyn Remote>>,
 }
 
 impl EvidenceRoot {
@@ -158,7 +163,17 @@ impl EvidenceRoot {
     pub fn open(path: &Path, access: Access) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
-        Ok(Self { fd, path: path.to_path_buf(), access })
+        Ok(Self { fd, path: path.to_path_buf(), access, remote: None })
+    }
+
+    /// Opens a source whose bytes lie elsewhere.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn open_remote(source: &RemoteSource) -> io::Result<Self> {
+        let root = Self::open(&source.folder, Access::Read)?;
+        let remote = Some(Arc::clone(&source.remote));
+        Ok(Self { path: source.given.clone(), remote, ..root })
     }
 
     /// The path this root was opened by.
@@ -214,7 +229,11 @@ impl EvidenceRoot {
         if !meta.is_file() {
             return Err(OpenError::Special("a special file"));
         }
-        Ok(SourceFile::new(file, &meta, self.access))
+        let file = SourceFile::new(file, &meta, self.access);
+        Ok(match &self.remote {
+            Some(remote) => file.fetched_by(RemoteFile::new(remote, rel)),
+            None => file,
+        })
     }
 
     /// Opens a folder to list it, under the same promise.

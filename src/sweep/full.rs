@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use super::{Job, twins};
+use super::{Job, strip, twins};
 use crate::{
     finding::{Evidence, EvidenceKind},
     map::{MapOptions, Mapped, map_source},
@@ -21,8 +21,8 @@ const LEAST_ALONE: f64 = 0.001;
 /// Runs of the map that are told as evidence.
 const MOST_TOLD: usize = 8;
 
-/// What the damage map of this file adds to `judged`, which rests on the same bytes; `None` when
-/// time ran out on the way. What the structures say stands: a map only adds where the damage lies
+/// What the damage map of this file adds to `judged`, which rests on the same bytes, and the strip
+/// of a flat disk; `None` when time ran out on the way. What the structures say stands: a map only adds where the damage lies
 /// and how much it is, and finds what no block shows.
 pub(super) fn with_map(
     source: &dyn Source,
@@ -30,10 +30,10 @@ pub(super) fn with_map(
     mut judged: DiskJudgement,
     is_later_part: bool,
     job: &Job<'_>,
-) -> Option<DiskJudgement> {
+) -> Option<(DiskJudgement, String)> {
     // Compressed grains look random by nature, and a guest's memory follows no disk's rules.
     if matches!(context.kind, ExtentKind::Stream | ExtentKind::Memory | ExtentKind::Other) {
-        return Some(judged);
+        return Some((judged, String::new()));
     }
     let options = MapOptions {
         // The sweep's threads have a disk each.
@@ -53,13 +53,15 @@ pub(super) fn with_map(
     if mapped.pass.stopped.is_some() {
         return None;
     }
+    // A sparse extent's grains lie in any order: its file says nothing of places on the disk.
+    let strip = if options.is_disk { strip::of_map(&mapped) } else { String::new() };
     // Containers of known kinds explain all that looks random, and it is the same over and over.
     if judged.state == DiskState::Untouched && twins::are_copies(source, &mapped.map.runs) {
         judged.reason.push_str("; equal files have random-like parts at equal distances");
         judged.read_bytes = judged.read_bytes.saturating_add(mapped.map.size_bytes);
-        return Some(judged);
+        return Some((judged, strip));
     }
-    Some(join(judged, &mapped, context.legit_encryption.is_some()))
+    Some((join(judged, &mapped, context.legit_encryption.is_some()), strip))
 }
 
 fn percent(share: f64) -> String {

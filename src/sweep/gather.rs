@@ -55,6 +55,12 @@ pub(super) struct Gathered {
 
 fn open(given: &Path, job: &Job<'_>) -> Result<OpenedSource, SourceError> {
     let refuse = |source| SourceError::Open { path: given.to_path_buf(), source };
+    if let Some(remote) = job.options.remote.iter().find(|remote| remote.given == given) {
+        let root = EvidenceRoot::open_remote(remote).map_err(refuse)?;
+        let (found, refused) = walk(&root, &RelPath::default());
+        let (given, only) = (given.into(), None);
+        return Ok(OpenedSource { given, only, kind: "datastore", root, found, refused });
+    }
     let meta = given.metadata().map_err(refuse)?;
     let access = job.options.access;
     if meta.is_dir() {

@@ -56,6 +56,9 @@ pub(super) struct DiskFileJudgement {
     pub(super) head: Vec<u8>,
     /// See `head`.
     pub(super) tail: Vec<u8>,
+    /// Its map in letters, where all of it was read and it is plain disk content.
+    #[serde(default)]
+    pub(super) strip: String,
 }
 
 impl DiskFileJudgement {
@@ -389,8 +392,9 @@ fn judge_one_disk(
         Some(part) => judge_part(&source, context, &part, quick, families),
         None => judge_disk(&source, context, quick, families),
     };
+    let mut strip = String::new();
     if quick.full {
-        content = full::with_map(&source, context, content, spread.is_later(id), job)?;
+        (content, strip) = full::with_map(&source, context, content, spread.is_later(id), job)?;
     }
     job.read_bytes.fetch_add(content.read_bytes, Ordering::Relaxed);
     let grains = if quick.full { Inflate::All } else { Inflate::Some(quick.samples) };
@@ -403,5 +407,5 @@ fn judge_one_disk(
     }
     let end = |at: u64, len: usize| source.read_up_to(ByteOffset(at), len).unwrap_or_default();
     let (head, tail) = (end(0, 256), end(file.size_bytes.saturating_sub(64), 64));
-    Some(Judged::Disk(Box::new(DiskFileJudgement { content, tables, head, tail })))
+    Some(Judged::Disk(Box::new(DiskFileJudgement { content, tables, head, tail, strip })))
 }

@@ -11,6 +11,7 @@ mod route;
 mod small;
 mod spread;
 mod state;
+mod strip;
 mod structure;
 mod survey;
 mod twins;

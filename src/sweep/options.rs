@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{source::Access, triage::quick::QuickOptions};
+use crate::{
+    source::{Access, RemoteSource},
+    triage::quick::QuickOptions,
+};
 
 /// How to sweep.
 #[derive(Clone, Debug, Default)]
@@ -19,4 +22,6 @@ pub struct SweepOptions {
     pub state: Option<PathBuf>,
     /// Folders outside the sources that names in evidence may lead to.
     pub allow: Vec<PathBuf>,
+    /// Sources, by the names they are given, whose bytes lie elsewhere.
+    pub remote: Vec<RemoteSource>,
 }

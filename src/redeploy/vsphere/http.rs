@@ -4,6 +4,7 @@
 
 use std::{
     io::Read,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -15,7 +16,8 @@ use futures_util::stream;
 use reqwest::{
     Body, Client, Method, RequestBuilder, Response,
     header::{
-        CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE,
+        CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue,
+        RANGE, SET_COOKIE,
     },
     redirect::Policy,
 };
@@ -185,6 +187,58 @@ impl Http {
         }
         let body = String::from_utf8_lossy(&body).into_owned();
         Ok(Answer { status, body, cookie, length })
+    }
+
+    /// Exactly the bytes of `range` of a file; `Err` of [`Error::Http`] where the server refuses.
+    pub(super) fn fetch(
+        &self,
+        what: &str,
+        url: &str,
+        headers: &[(HeaderName, String)],
+        range: &Range<u64>,
+        limit: Duration,
+    ) -> Result<Vec<u8>, Error> {
+        let wanted = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let last = range.end.saturating_sub(1);
+        let request = with(self.client.request(Method::GET, url), headers)
+            .header(RANGE, format!("bytes={}-{last}", range.start));
+        let odd = |detail: &str| Error::Unexpected { what: what.to_owned(), detail: detail.into() };
+        let whole = async {
+            let mut response = request.send().await.map_err(|e| self.line(what, url, &e, 0))?;
+            let status = response.status().as_u16();
+            if !matches!(status, 200 | 206) {
+                return Err(refused(what, &self.read(what, url, response).await?));
+            }
+            let told = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+            let part = format!("bytes {}-{last}/", range.start);
+            if status == 206 && !told.is_some_and(|told| told.starts_with(&part)) {
+                return Err(odd("another part than the one asked for"));
+            }
+            // The whole file is as good where all of it was asked for.
+            if status == 200 && (range.start != 0 || response.content_length() != Some(range.end)) {
+                return Err(odd("the server cannot send a part of a file"));
+            }
+            let mut bytes = Vec::new();
+            while let Some(more) =
+                response.chunk().await.map_err(|e| self.line(what, url, &e, 0))?
+            {
+                bytes.extend_from_slice(&more);
+                if bytes.len() > wanted {
+                    return Err(odd("more bytes than were asked for"));
+                }
+            }
+            if bytes.len() < wanted {
+                Err(odd("fewer bytes than were asked for"))
+            } else {
+                Ok(bytes)
+            }
+        };
+        self.runtime.block_on(async {
+            time::timeout(limit, whole).await.unwrap_or_else(|_| {
+                let seconds = limit.as_secs();
+                Err(Error::Stalled { what: what.to_owned(), seconds, sent_bytes: 0 })
+            })
+        })
     }
 
     /// Sends a body of known length; the answer's status must be one of success.

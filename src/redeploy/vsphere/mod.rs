@@ -19,7 +19,7 @@ mod xml;
 
 pub use address::{Address, AddressError, Credentials, CredentialsError};
 pub use error::{Error, Fault};
-pub use files::{DatastoreFile, Watch};
+pub use files::{DatastoreFile, ListedFile, Watch};
 pub use http::{Pace, Sent};
 pub use inventory::{Object, Properties};
 pub use lease::{DeviceUrl, Lease};

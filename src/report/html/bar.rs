@@ -5,10 +5,13 @@ use std::fmt::Write as _;
 use crate::report::{
     judge,
     record::{DiskRecord, Fraction},
+    units::bytes,
 };
 
 /// Width of the drawing in its own units.
 const WIDTH: f64 = 200.0;
+/// Most slices of a strip.
+const MOST_SLICES: usize = 4096;
 /// Narrower than this nobody sees it.
 const SEEN: f64 = 2.0;
 
@@ -29,7 +32,7 @@ pub(super) fn share(disk: &DiskRecord) -> String {
 
 /// Where along the disk what was seen, or nothing where the record does not say.
 pub(super) fn strip(disk: &DiskRecord) -> Option<String> {
-    let slices: Vec<char> = disk.strip.chars().take(4096).collect();
+    let slices: Vec<char> = disk.strip.chars().take(MOST_SLICES).collect();
     if slices.is_empty() {
         return None;
     }
@@ -37,17 +40,62 @@ pub(super) fn strip(disk: &DiskRecord) -> Option<String> {
     let mut body = String::new();
     let mut from = 0;
     for run in slices.chunk_by(|a, b| a == b) {
-        let class = match run.first() {
-            Some('.') => "z",
-            Some('i') => "i",
-            Some('e') => "e",
-            Some('u' | 'd') => "d",
-            _ => "q",
-        };
+        let class = class(run.first().copied().unwrap_or('?'));
         body.push_str(&rect(class, from as f64 * cell, run.len() as f64 * cell));
         from += run.len();
     }
     Some(svg("what was seen where, from the start of the disk", &body))
+}
+
+/// Columns of a picture.
+const COLUMNS: usize = 128;
+/// Shorter strips are drawn as a bar.
+const LEAST_PICTURE: usize = 8 * COLUMNS;
+/// Pixels a cell, and left of the first for the scale.
+const CELL: usize = 5;
+const LEFT: usize = 72;
+
+/// The strip of a disk of which every byte was mapped, as rows from its start to its end.
+pub(super) fn picture(disk: &DiskRecord) -> Option<String> {
+    let slices: Vec<char> = disk.strip.chars().take(MOST_SLICES).collect();
+    if slices.len() < LEAST_PICTURE {
+        return None;
+    }
+    let rows = slices.len().div_ceil(COLUMNS);
+    let (width, height) = (LEFT + COLUMNS * CELL, rows * CELL);
+    let mut body = String::new();
+    for (row, cells) in slices.chunks(COLUMNS).enumerate() {
+        let y = row * CELL;
+        if let Some(capacity) = disk.capacity_bytes.filter(|_| row % 8 == 0) {
+            let at = u128::from(capacity) * (row * COLUMNS) as u128 / slices.len() as u128;
+            let at = bytes(u64::try_from(at).unwrap_or(u64::MAX));
+            let _ = write!(body, r#"<text x="{}" y="{}">{at}</text>"#, LEFT - 8, y + 10);
+        }
+        let mut x = LEFT;
+        for run in cells.chunk_by(|a, b| class(*a) == class(*b)) {
+            let wide = run.len() * CELL;
+            let class = class(run.first().copied().unwrap_or('?'));
+            let _ = write!(
+                body,
+                r#"<rect class="{class}" x="{x}" y="{y}" width="{wide}" height="{CELL}"/>"#
+            );
+            x += wide;
+        }
+    }
+    Some(format!(
+        r#"<svg viewBox="0 0 {width} {height}" role="img" aria-label="map of every byte, from the disk's start at the top left to its end">{body}</svg>"#
+    ))
+}
+
+/// The colour of a slice.
+fn class(letter: char) -> &'static str {
+    match letter {
+        '.' => "z",
+        'i' => "i",
+        'e' => "e",
+        'u' | 'd' => "d",
+        _ => "q",
+    }
 }
 
 fn svg(label: &str, body: &str) -> String {

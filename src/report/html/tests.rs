@@ -171,6 +171,21 @@ fn a_picture_stands_with_its_disk_unless_it_could_load_something() {
 }
 
 #[test]
+fn a_disk_mapped_byte_by_byte_shows_its_map_as_rows() {
+    let mut record = made::small();
+    let disk = &mut record.machines[2].disks[0];
+    disk.strip = "e".repeat(128) + &"i".repeat(1920) + &".".repeat(2048);
+    disk.capacity_bytes = Some(32 << 30);
+    let html = page(&record, &Pictures::new());
+    tags(&html);
+    let picture = html.split(r#"<div class="picture">"#).nth(1).unwrap();
+    let picture = picture.split("</svg>").next().unwrap();
+    let rows = |class: &str| picture.matches(&format!(r#"<rect class="{class}""#)).count();
+    assert_eq!((rows("e"), rows("i"), rows("z")), (1, 15, 16));
+    assert!(picture.contains(">16.0 GiB<") || picture.contains(">16 GiB<"), "{picture}");
+}
+
+#[test]
 fn the_same_record_gives_the_same_page_and_an_empty_one_says_so() {
     let record = made::large(60);
     assert_eq!(page(&record, &Pictures::new()), page(&record, &Pictures::new()));

@@ -279,7 +279,10 @@ fn disk(disk: &DiskRecord, picture: Option<&String>) -> Disk {
         share: judge::share(disk),
         bar: Value::from_safe_string(bar::share(disk)),
         strip: bar::strip(disk).map(Value::from_safe_string),
-        picture: picture.and_then(|p| inline(p)).map(Value::from_safe_string),
+        picture: picture
+            .and_then(|p| inline(p))
+            .or_else(|| bar::picture(disk))
+            .map(Value::from_safe_string),
         facts,
         reason: disk.reason.clone(),
         chain: disk.chain.iter().map(plain_path).filter(|p| *p != path).collect(),

@@ -11,6 +11,7 @@ use crate::{
         companions::judge_companions,
         judge::Judgements,
         route::judge_machine,
+        strip,
         verdict::{DiskJudged, judge_disk},
     },
 };
@@ -54,7 +55,7 @@ pub(in crate::sweep) fn machine_record(
     for (disk, judged) in machine.disks.iter().zip(judged) {
         let mut judged = judged;
         findings.append(&mut judged.findings);
-        disks.push(disk_record(disk, judged, index));
+        disks.push(disk_record(disk, judged, index, judgements));
     }
     let mut told = BTreeSet::new();
     findings
@@ -96,7 +97,35 @@ pub(super) fn unfit(file: &CatalogFile, judged: Option<&str>) -> Option<Finding>
     })
 }
 
-fn disk_record(disk: &MachineDisk, judged: DiskJudged, index: &Index<'_>) -> DiskRecord {
+/// The strip of a disk whose every byte was mapped where it lies: a single link of flat files.
+fn strip_of(disk: &MachineDisk, judgements: &Judgements) -> String {
+    let [link] = disk.chain.as_slice() else { return String::new() };
+    let mut parts = Vec::new();
+    for extent in &link.extents {
+        let mapped = match extent.file {
+            _ if !extent.needs_file() => Some(strip::EMPTY),
+            Some(id) => judgements.disk(id).map(|file| file.strip.as_str()),
+            None => None,
+        };
+        let begins = extent.offset_bytes.unwrap_or(0) == 0;
+        let Some(mapped) = mapped.filter(|strip| !strip.is_empty() && begins) else {
+            return String::new();
+        };
+        if link.extents.len() == 1 {
+            return mapped.to_owned();
+        }
+        let Some(length) = extent.length_bytes else { return String::new() };
+        parts.push((mapped, length));
+    }
+    strip::joined(&parts)
+}
+
+fn disk_record(
+    disk: &MachineDisk,
+    judged: DiskJudged,
+    index: &Index<'_>,
+    judgements: &Judgements,
+) -> DiskRecord {
     let leaf = disk.leaf.map_or_else(
         || RecordPath::from(std::path::PathBuf::from(&disk.name)),
         |id| shown(index.file(id)),
@@ -115,7 +144,7 @@ fn disk_record(disk: &MachineDisk, judged: DiskJudged, index: &Index<'_>) -> Dis
         samples: judged.samples,
         family: judged.families.first().cloned(),
         reason: judged.reason,
-        strip: String::new(),
+        strip: strip_of(disk, judgements),
         evidence: judged.evidence,
     }
 }

@@ -22,7 +22,8 @@ use crate::{
     finding::Weight,
     outcome::Outcome,
     report::record::{
-        Candidate, MachineVerdict, NoteRecord, OrphanRecord, RecordPath, SourceRecord, SweepRecord,
+        Candidate, MachineRecord, MachineVerdict, NoteRecord, OrphanRecord, RecordPath, Route,
+        SourceRecord, SweepRecord,
     },
 };
 
@@ -159,7 +160,10 @@ fn kind_word(file: &CatalogFile) -> &'static str {
 
 fn outcome(record: &SweepRecord, judgements: &Judgements, job: &Job<'_>) -> Outcome {
     let mut outcome = Outcome::Clean;
-    let damaged = record.machines.iter().any(|m| m.verdict != MachineVerdict::Untouched)
+    // An untouched machine that cannot be started as it lies was renamed.
+    let is_well =
+        |m: &MachineRecord| m.verdict == MachineVerdict::Untouched && m.route == Route::Redeploy;
+    let damaged = !record.machines.iter().all(is_well)
         || !record.notes.is_empty()
         || !record.orphans.is_empty()
         || record

@@ -70,17 +70,21 @@ pub fn judge(
     let mut segments = segments(source, survey, original);
     let mut rule = rule::find(survey, &segments, lattice.as_ref(), facts, original);
     let mut original = original;
+    let mut library = &facts.library;
     if lattice.is_none()
         && let Some(found) = shorter::find(source, survey, facts)
         && rule.is_none_or(|rule| rule.run == 0 || rule.score < found.rule.score)
     {
         original = found.size_bytes;
+        library = facts.shorter.iter().find(|s| s.0 == original).map_or(library, |s| &s.1);
         segments = found.segments;
         rule = Some(found.rule);
     }
-    let off_lattice = lattice.as_ref().filter(|_| !options.strict).and_then(|found| {
-        second::is_excluded(survey, &segments, facts, original).then(|| found.sure.clone())
-    });
+    let second = lattice.as_ref().and_then(|_| second::find(survey, &segments, facts, original));
+    let off_lattice = lattice
+        .as_ref()
+        .filter(|_| !options.strict && second.is_none())
+        .map(|found| found.sure.clone());
 
     let mut runs = base(survey, rule.as_ref(), options, &mut reasons);
     if let Some(rule) = rule.filter(|r| r.run > 0 && r.kind != RuleKind::Lattice && !options.strict)
@@ -92,12 +96,23 @@ pub fn judge(
         runs = second::off_lattice(runs, survey, &segments, &sure, &mut reasons);
     }
     runs = overlay(runs, owner_runs(survey, &owners, &explained, &mut reasons));
-    runs = overlay(runs, edge::edge_runs(survey, &segments, rule.as_ref(), original, &mut reasons));
+    let edges_by = second.as_ref().or(rule.as_ref());
+    runs = overlay(runs, edge::edge_runs(survey, &segments, edges_by, original, &mut reasons));
     if let Some(rule) = &rule {
         let placed = match rule.kind {
             RuleKind::Lattice => &Rule { run: 0, ..*rule },
             _ => rule,
         };
+        let is_known = library.iter().any(|known| known.has_same_comb(placed));
+        let placed = (placed, is_known);
+        runs = overlay(
+            runs,
+            placed::rule_runs(source, survey, placed, &segments, original, &mut reasons),
+        );
+    }
+    if let Some(second) = &second {
+        let is_known = library.iter().any(|known| known.has_same_comb(second));
+        let placed = (second, is_known);
         runs = overlay(
             runs,
             placed::rule_runs(source, survey, placed, &segments, original, &mut reasons),

@@ -27,11 +27,12 @@ const INNER_REACH: u64 = 2 << 20;
 /// Inward of what is found there, so much may still be plaintext that looks as ciphertext does.
 const INNER_DOUBT: u64 = 256 << 10;
 
-/// The rule's ranges where the disk bears them out.
+/// The rule's ranges where the disk bears them out. Where a known family's rule `is_known`, its
+/// stop is one of its numbers.
 pub(super) fn rule_runs(
     source: &dyn ReadAt,
     survey: &Survey,
-    rule: &Rule,
+    (rule, is_known): (&Rule, bool),
     segments: &[Segment],
     size: u64,
     reasons: &mut Reasons,
@@ -70,6 +71,7 @@ pub(super) fn rule_runs(
         // The rule stops before the disk does, at a run whose end nothing shows: it may have been
         // cut anywhere.
         if rule.run > 0
+            && !is_known
             && range.end == rule.stop
             && range.end < size
             && range.start > rule.head_end

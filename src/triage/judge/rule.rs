@@ -14,6 +14,10 @@ use crate::triage::{
 const BLOCK: u64 = 4096;
 /// A random-like start this long is no boot sector, partition table or file header.
 const HEAD_BYTES: u64 = 8192;
+/// Lockers that spare the first bytes spare so many at most where nothing else shows the attack.
+const SPARED_BEFORE_HEAD: u64 = 4096;
+/// A random-like stretch behind such bytes: longer than any boot loader before a partition.
+const HEAD_BEHIND_SPARED: u64 = 2 << 20;
 /// So much of a disk without any plaintext is taken for all of it.
 const WHOLE_PER_MILLE: u64 = 995;
 
@@ -33,18 +37,19 @@ pub(super) fn find(
     }
     let seen: Vec<SeenRun> = segments.iter().map(|&s| s.into()).collect();
     let comb = pattern::fit(survey, &seen, &facts.library, size);
-    let head = segments.first().filter(|s| s.start == 0 && s.end >= HEAD_BYTES.min(size));
+    let head = segments.first().filter(|s| is_head(s, size));
     let Some(mut rule) = comb else {
         let head =
             head.filter(|head| facts.is_disk && size > head.end || facts.attacked.is_some())?;
         return Some(Rule {
             kind: if head.end >= size { RuleKind::Whole } else { RuleKind::Head },
+            head_start: start_of(head),
             head_end: end_of(head, size),
             score: 20.0,
             ..Rule::comb(size, 0, 1, size)
         });
     };
-    if let Some(head) = head
+    if let Some(head) = head.filter(|head| head.start == 0)
         && rule.head_end == 0
         && !rule.ranges(0..1, size).any(|r| r.contains(&0) && r.end + BLOCK > head.end)
     {
@@ -62,6 +67,20 @@ pub(super) fn find(
         }
     }
     Some(rule)
+}
+
+/// A random-like start, or one behind the few bytes that some lockers spare. No volume begins
+/// there: partition tables, labels and key slots take more.
+fn is_head(first: &Segment, size: u64) -> bool {
+    let spared = first.start > 0
+        && first.start <= SPARED_BEFORE_HEAD
+        && first.first.is_some()
+        && first.end - first.start >= HEAD_BEHIND_SPARED;
+    first.start == 0 && first.end >= HEAD_BYTES.min(size) || spared
+}
+
+fn start_of(head: &Segment) -> u64 {
+    if head.start > 0 { head.first.map_or(head.start, |e| e.at) } else { 0 }
 }
 
 fn end_of(head: &Segment, size: u64) -> u64 {
@@ -87,10 +106,9 @@ fn whole(survey: &Survey, segments: &[Segment], facts: &Facts, size: u64) -> Opt
     if random * 1000 < (random + other) * WHOLE_PER_MILLE {
         return None;
     }
-    let start = if first.start > 0 { first.first.map_or(first.start, |e| e.at) } else { 0 };
     Some(Rule {
         kind: RuleKind::Whole,
-        head_start: start,
+        head_start: start_of(first),
         head_end: size,
         score: 100.0,
         ..Rule::comb(size, 0, 1, size)

@@ -1,4 +1,5 @@
-//! Random-like bytes between a lattice's runs: content, unless a second attack made them.
+//! Random-like bytes between a lattice's runs: a second attack's where they follow a rule of their
+//! own, else content.
 
 use std::ops::Range;
 
@@ -11,13 +12,18 @@ use super::{
 };
 use crate::{
     finding::EvidenceKind,
-    triage::pattern::{self, SeenRun},
+    triage::pattern::{self, Rule, SeenRun},
 };
 
-/// Whether no second rule, free or of a known family, explains the random-like segments.
-pub(super) fn is_excluded(survey: &Survey, segments: &[Segment], facts: &Facts, size: u64) -> bool {
+/// A second rule, free or of a known family, that the random-like segments follow.
+pub(super) fn find(
+    survey: &Survey,
+    segments: &[Segment],
+    facts: &Facts,
+    size: u64,
+) -> Option<Rule> {
     let seen: Vec<SeenRun> = segments.iter().map(|&s| s.into()).collect();
-    pattern::fit(survey, &seen, &facts.library, size).is_none()
+    pattern::fit(survey, &seen, &facts.library, size)
 }
 
 /// Calls random-like bytes inside `sure` intact, but for the segment that the disk begins with:

@@ -12,6 +12,8 @@ use crate::triage::{
 
 /// Cuts so many bits less likely than the best are still possible.
 const DOUBT_BITS: f64 = 30.0;
+/// Plaintext of more bits a byte cannot be told from ciphertext here.
+const TELLS_NOTHING: f64 = 7.9;
 /// Weight of "any byte" in a model of plaintext.
 const STRAY: f64 = 0.03;
 /// Bytes weighed at most between the last sight and the first denial.
@@ -76,6 +78,12 @@ fn cut(source: &dyn ReadAt, lattice: &Lattice, zone: Range<u64>, is_begin: bool)
     (low.saturating_sub(lattice.run).max(zone.start), (high + lattice.period).min(zone.end))
 }
 
+/// Bits a byte of the values counted.
+fn entropy(counts: &[u64; 256], total: f64) -> f64 {
+    let share = counts.iter().filter(|n| **n > 0).map(|&n| n as f64 / total);
+    share.map(|p| -p * p.log2()).sum()
+}
+
 /// For each whole small run in `bytes`, by how many bits it is likelier as plaintext.
 fn weigh(lattice: &Lattice, at: u64, bytes: &[u8]) -> Vec<(u64, f64)> {
     let phase = lattice.origin % lattice.period;
@@ -99,6 +107,8 @@ fn weigh(lattice: &Lattice, at: u64, bytes: &[u8]) -> Vec<(u64, f64)> {
     }
     let total = off.total() as f64 + 1.0;
     let counts = off.counts();
+    // Where the bytes off the lattice look random, those on it say nothing.
+    let is_rich = entropy(counts, total) > TELLS_NOTHING;
     runs.into_iter()
         .map(|run| {
             let bits: f64 = bytes
@@ -111,7 +121,7 @@ fn weigh(lattice: &Lattice, at: u64, bytes: &[u8]) -> Vec<(u64, f64)> {
                     ((0.92 * seen + zero + STRAY / 256.0) * 256.0).log2()
                 })
                 .sum();
-            (at + run.end as u64, bits)
+            (at + run.end as u64, if is_rich { 0.0 } else { bits })
         })
         .collect()
 }

@@ -46,6 +46,8 @@ const HIDDEN: f64 = -8.0;
 const SAME_BYTES: u64 = 64;
 /// So much worse may a rule of the library be than such a one.
 const LIBRARY_LEAD: f64 = 16.0;
+/// A run that is a whole percentage of the period.
+const PERCENT_COST: f64 = 7.0;
 /// A comb that begins one gap behind the head.
 const BEHIND_HEAD_COST: f64 = 3.0;
 /// Runs that are held against the first.
@@ -125,7 +127,17 @@ fn parameter_cost(rule: &Rule, head: Option<Edge>, size: u64) -> f64 {
     let is_behind = behind_head(rule, head, size).any(|behind| behind.start == phase);
     let start = cost(rule.start, size);
     let start = if is_behind { start.min(BEHIND_HEAD_COST) } else { start };
-    cost(rule.period, size) + cost(rule.run, size) + start
+    let run = cost(rule.run, size);
+    let is_percent = percent(rule.period, rule.run, rule.run).is_some();
+    let run = if is_percent { run.min(PERCENT_COST) } else { run };
+    cost(rule.period, size) + run + start
+}
+
+/// A whole percentage of `period` in `low..=high`, rounded down as programs do.
+fn percent(period: u64, low: u64, high: u64) -> Option<u64> {
+    let percent = (u128::from(low) * 100).div_ceil(u128::from(period.max(1)));
+    let value = u64::try_from(u128::from(period) * percent / 100).ok()?;
+    (low..=high).contains(&value).then_some(value).filter(|value| *value > 0)
 }
 
 /// The same comb beginning one gap behind the head, for each number that its end could be.
@@ -257,7 +269,8 @@ fn combs(edges: &Edges, period: u64, size: u64) -> Vec<Rule> {
             let (low, high) = (wrapped(end.low), wrapped(end.high));
             let round = if low <= high { nicest(low, high, size).0 } else { exact };
             // The other way round: a round length, and the phase that goes with it.
-            for run in [exact, round] {
+            for run in [Some(exact), Some(round), percent(period, low, high)].into_iter().flatten()
+            {
                 if run >= 4096 && run < period {
                     all.push(Rule::comb(phase.at, run, period, size));
                 }

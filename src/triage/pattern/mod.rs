@@ -71,6 +71,13 @@ impl Rule {
         }
     }
 
+    /// Whether both place the same runs.
+    #[must_use]
+    pub fn has_same_comb(&self, other: &Self) -> bool {
+        let numbers = |rule: &Self| (rule.start, rule.run, rule.period, rule.stop);
+        numbers(self) == numbers(other)
+    }
+
     /// Runs of the comb.
     #[must_use]
     pub fn comb_runs(&self) -> u64 {
@@ -139,7 +146,10 @@ impl<I: Iterator<Item = Range<u64>>> Iterator for Joined<I> {
 impl std::fmt::Display for Rule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.head_start < self.head_end {
-            write!(f, "the first {} bytes", self.head_end)?;
+            match self.head_start {
+                0 => write!(f, "the first {} bytes", self.head_end)?,
+                spared => write!(f, "the bytes from {spared} up to {}", self.head_end)?,
+            }
             if self.run > 0 {
                 f.write_str(", then ")?;
             }

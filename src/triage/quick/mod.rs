@@ -8,6 +8,7 @@
 mod conclude;
 mod disk;
 mod explain;
+mod figures;
 mod fill;
 mod fit;
 mod interval;

@@ -10,6 +10,8 @@ const SUMMED_HIGH: u32 = 400 * 16;
 const SPAN_HIGH: u32 = 335 * 16;
 /// How far back a repeated block is looked for, in blocks.
 const REPEAT_REACH: usize = 16;
+/// Share of zeros up to which a block counts as mixed: two runs of 11 bytes are left.
+const MOST_ZEROS: f64 = 0.9945;
 
 /// What sums over several blocks say of one.
 #[derive(Clone, Copy, Default)]
@@ -60,7 +62,7 @@ pub(super) fn is_mixed(chi_sixteenths: u32, entropy: f64) -> bool {
     let c = f64::from(chi_sixteenths) / 16.0 / BLOCK_BYTES as f64;
     // c = 256·z² + (1 − z)²·256/255 − 1
     let z = (2.008 + (2.008_f64.powi(2) + 4.0 * 257.004 * c).sqrt()) / (2.0 * 257.004);
-    if !(0.25..=0.985).contains(&z) {
+    if !(0.25..=MOST_ZEROS).contains(&z) {
         return false;
     }
     let split = -z * z.log2() - (1.0 - z) * (1.0 - z).log2();

@@ -1,15 +1,21 @@
 //! Structure at known places: what a disk must show where, and whether it does.
 
+mod btrfs;
 mod ext;
 mod extent;
+mod fat;
 mod files;
+mod lvm;
 mod mapped;
 mod ntfs;
 mod part;
 mod partition;
 mod start;
+#[cfg(test)]
+mod tests;
 mod usage;
 mod volume;
+mod xfs;
 
 use std::ops::Range;
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{LOOK_BYTES, Place, ext, is_random, ntfs, start};
+use super::{LOOK_BYTES, Place, btrfs, ext, fat, is_random, lvm, ntfs, start, xfs};
 
 const SECTOR: u64 = 512;
 
@@ -32,15 +32,15 @@ fn known(place: &mut Place<'_>, at: &Range<u64>, head: &[u8]) -> bool {
     } else if ntfs::is_boot(head) {
         ntfs::look(place, at, head);
     } else if signature(3, b"EXFAT   ") && signature(510, &[0x55, 0xAA]) {
-        place.found.intact(start, SECTOR, "exFAT boot sector");
+        fat::look_at_ex(place, at, head);
     } else if signature(510, &[0x55, 0xAA]) && (signature(54, b"FAT") || signature(82, b"FAT32")) {
-        place.found.intact(start, SECTOR, "FAT boot sector");
+        fat::look(place, at, head);
     } else if signature(0, b"XFSB") {
-        place.found.intact(start, SECTOR, "XFS superblock");
+        xfs::look(place, at, head);
     } else if ext::is_superblock(head) {
         ext::look(place, at, head);
     } else if let Some(sector) = (0..4).find(|sector| signature(sector * 512, b"LABELONE")) {
-        place.found.intact(start + sector as u64 * SECTOR, SECTOR, "LVM label");
+        lvm::look(place, at, head, sector);
     } else if signature(4086, b"SWAPSPACE2") {
         place.found.intact(start, LOOK_BYTES as u64, "swap header");
     } else if signature(3, b"ReFS") {
@@ -69,8 +69,7 @@ fn byte(bytes: &[u8], at: usize) -> u8 {
 }
 
 /// Volumes known by a signature deeper in them.
-const DEEPER: [(u64, usize, &[u8], &str); 8] = [
-    (0x1_0000, 0x40, b"_BHRfS_M", "Btrfs superblock"),
+const DEEPER: [(u64, usize, &[u8], &str); 7] = [
     (0x10_0000, 0, &0xC001_D00D_u32.to_le_bytes(), "VMFS volume header"),
     (0x1000, 0, &0xA92B_4EFC_u32.to_le_bytes(), "RAID superblock"),
     (0x8000, 0, b"JFS1", "JFS superblock"),
@@ -82,6 +81,9 @@ const DEEPER: [(u64, usize, &[u8], &str); 8] = [
 
 /// Signatures that lie deeper in the volume.
 fn deeper(place: &mut Place<'_>, at: &Range<u64>) -> bool {
+    if btrfs::look(place, at) {
+        return true;
+    }
     for (from, within, text, name) in DEEPER {
         let Some(from) = at.start.checked_add(from).filter(|from| *from < at.end) else { continue };
         let Some(block) = place.read(from, 2048) else { continue };

@@ -275,7 +275,7 @@ pub(super) fn mbr_ext(length: u64) -> Disk {
     block[0x28..0x2C].copy_from_slice(&8192u32.to_le_bytes());
     block[0x38..0x3A].copy_from_slice(&0xEF53u16.to_le_bytes());
     block[0x68..0x78].copy_from_slice(b"uuid of a volume");
-    let mut inodes = vec![0u8; 16_384];
+    let mut inodes = vec![0u8; 8192 * 128];
     // The root folder: kind and rights, links.
     inodes[128..130].copy_from_slice(&0x41EDu16.to_le_bytes());
     inodes[128 + 0x1A] = 3;

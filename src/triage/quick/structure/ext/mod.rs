@@ -4,12 +4,13 @@
 //! file system has them; bitmaps only where no journal waits to be written over them.
 
 mod bitmap;
+mod inode;
 
 use std::ops::Range;
 
 pub(super) use bitmap::is_unused;
 
-use vmglean_formats::ext::{EXT_MAGIC as MAGIC, Group, Superblock, is_inode};
+use vmglean_formats::ext::{EXT_MAGIC as MAGIC, Group, Superblock};
 pub(super) use vmglean_formats::ext::{SUPERBLOCK_AT as SUPERBLOCK, is_superblock};
 
 use super::{Place, files::Files, structure, u16_at, u32_at};
@@ -19,8 +20,9 @@ const DESCRIPTOR_BYTES: u64 = 64 * 1024;
 /// Groups whose tables are looked at: the first ones, and others at equal distances.
 const FIRST_GROUPS: u64 = 4;
 const OTHER_GROUPS: u64 = 12;
-/// Bytes of an inode table that are read.
-const INODE_BYTES: u64 = 16 * 1024;
+/// Bytes of inode tables that are read together, and at least of each.
+const INODE_BYTES: u64 = 256 * 1024;
+const LEAST_INODE_BYTES: u64 = 16 * 1024;
 
 /// A volume by its superblock.
 #[derive(Clone, Debug)]
@@ -115,12 +117,13 @@ fn tables(place: &mut Place<'_>, volume: &Volume) {
     let mut chosen: Vec<u64> = (0..FIRST_GROUPS.min(count)).chain(spread).collect();
     chosen.sort_unstable();
     chosen.dedup();
+    let most = INODE_BYTES.checked_div(chosen.len() as u64).unwrap_or(0).max(LEAST_INODE_BYTES);
     let (mut looked, mut whole) = (0u64, true);
     let mut files = Files::default();
     for group in chosen.into_iter().filter_map(|nth| groups.get(usize::try_from(nth).ok()?)) {
         looked += 1;
         whole &= inode_bitmap(place, volume, group);
-        whole &= inodes(place, volume, group, &mut files);
+        whole &= inode::look(place, volume, group, most, &mut files);
     }
     // What the journal still holds may be missing at its place.
     files.note(place, "ext", if volume.shape.is_journal_pending { 8 } else { u64::MAX });
@@ -147,89 +150,6 @@ fn inode_bitmap(place: &mut Place<'_>, volume: &Volume, group: &Group) -> bool {
     let what = format!("the inode bitmap of ext group {} must be", group.number);
     place.wreck(at, &bytes, &what);
     false
-}
-
-/// Whether the first inodes of a group are inodes.
-fn inodes(place: &mut Place<'_>, volume: &Volume, group: &Group, files: &mut Files) -> bool {
-    let made = group.made_inodes(&volume.shape);
-    let used = volume.shape.inodes_per_group.saturating_sub(group.free_inodes);
-    let Some(at) = volume.at(group.inode_table) else { return true };
-    let length = made.saturating_mul(volume.shape.inode_bytes).min(INODE_BYTES);
-    if length == 0 || used == 0 {
-        return true;
-    }
-    let Some(bytes) = usize::try_from(length).ok().and_then(|length| place.read(at, length)) else {
-        return true;
-    };
-    let what = format!("inodes of ext group {} must be", group.number);
-    // Which of them are used says a bitmap that the journal may still change.
-    if bytes.iter().all(|byte| *byte == 0) {
-        place.wreck(at, &bytes, &what);
-        return false;
-    }
-    let size = usize::try_from(volume.shape.inode_bytes).unwrap_or(128);
-    for (nth, inode) in (1u64..).zip(bytes.chunks_exact(size)) {
-        let number = group.number * volume.shape.inodes_per_group + nth;
-        let is_root = number == 2;
-        let is_blank = inode.iter().all(|byte| *byte == 0);
-        if is_blank && !is_root {
-            continue;
-        }
-        if is_inode(inode, number, &volume.shape) {
-            first_block(place, volume, inode, number, files);
-            continue;
-        }
-        let from = at.saturating_add((nth - 1) * volume.shape.inode_bytes);
-        place.wreck(from, inode, &what);
-        return false;
-    }
-    true
-}
-
-/// Looks at the first block of a folder or a file.
-fn first_block(
-    place: &mut Place<'_>,
-    volume: &Volume,
-    inode: &[u8],
-    number: u64,
-    files: &mut Files,
-) -> Option<()> {
-    let (mode, flags) = (u16_at(inode, 0)?, u32_at(inode, 0x20)?);
-    let is_live = u16_at(inode, 0x1A)? > 0 && u32_at(inode, 0x14)? == 0;
-    // Bytes in the inode itself have no block; encrypted files are random by their owner's will.
-    let is_plain = flags & (0x1000_0000 | 0x800) == 0;
-    let (is_folder, is_file) = (mode >> 12 == 4, mode >> 12 == 8);
-    let size = u32_at(inode, 4)?;
-    let is_wanted = is_folder && files.wants_folders()
-        // Below the eleventh are the journal and other files of the system's own.
-        || is_file && number > 10 && size >= 512 && files.wants_files();
-    if !is_live || !is_plain || !is_wanted {
-        return None;
-    }
-    let block = if flags & 0x8_0000 == 0 {
-        u64::from(u32_at(inode, 0x28)?)
-    } else {
-        let is_leaf = u16_at(inode, 0x28)? == 0xF30A && u16_at(inode, 0x2E)? == 0;
-        let has_first = u16_at(inode, 0x2A)? > 0 && u32_at(inode, 0x34)? == 0;
-        // Longer ones were set aside and never written.
-        if !is_leaf || !has_first || u16_at(inode, 0x38)? > 0x8000 {
-            return None;
-        }
-        (u64::from(u16_at(inode, 0x3A)?) << 32) | u64::from(u32_at(inode, 0x3C)?)
-    };
-    let at = volume.at(block).filter(|_| block > 0)?;
-    let length = if is_file { u64::from(size).min(4096) } else { 512 };
-    let bytes = place.read(at, usize::try_from(length).ok()?)?;
-    if is_file {
-        files.file(at, bytes);
-    } else {
-        // A folder's first entry is itself, named by one dot.
-        let is_whole = u32_at(&bytes, 0).map(u64::from) == Some(number)
-            && bytes.get(6) == Some(&1)
-            && bytes.get(8) == Some(&b'.');
-        files.folder(at, bytes, is_whole);
-    }
-    Some(())
 }
 
 /// What shows that an ext file system lay here though its superblock is gone: a copy of it, or

@@ -7,7 +7,7 @@ use std::ops::Range;
 pub(super) use bitmap::is_unused;
 use vmglean_formats::{
     ByteOffset,
-    ntfs::{AttributeBody, BootSector, DataRun, FileRecord, kinds},
+    ntfs::{Attribute, AttributeBody, BootSector, DataRun, FileRecord, kinds},
 };
 
 use super::{Place, Wreck, files::Files, structure};
@@ -223,11 +223,12 @@ fn contents(place: &mut Place<'_>, at: &Range<u64>, boot: &BootSector, records: 
             let is_index = attribute.kind == kinds::INDEX_ALLOCATION && files.wants_folders();
             // Compressed, encrypted and sparse files begin with something else.
             let is_file = attribute.kind == kinds::DATA
-                && attribute.name.is_empty()
-                && attribute.flags == 0
+                && is_plain_file(record, attribute)
                 && *valid >= 512
-                && record.head.number.is_none_or(|number| u64::from(number) >= FIRST_FILE)
                 && files.wants_files();
+            if attribute.kind == kinds::DATA && is_plain_file(record, attribute) {
+                holds(&mut files, at, cluster, *valid, runs);
+            }
             let begin = runs
                 .first()
                 .and_then(|run| run.lcn?.checked_mul(cluster)?.checked_add(at.start))
@@ -245,6 +246,25 @@ fn contents(place: &mut Place<'_>, at: &Range<u64>, boot: &BootSector, records: 
         }
     }
     files.note(place, "NTFS", 4);
+}
+
+/// Whether the bytes of a file stand as they are in its clusters.
+fn is_plain_file(record: &FileRecord, attribute: &Attribute) -> bool {
+    attribute.name.is_empty()
+        && attribute.flags == 0
+        && record.head.number.is_none_or(|number| u64::from(number) >= FIRST_FILE)
+}
+
+/// Notes where the `valid` bytes of a file lie; what is behind them was never written.
+fn holds(files: &mut Files, at: &Range<u64>, cluster: u64, valid: u64, runs: &[DataRun]) {
+    for run in runs {
+        let Some(from) = run.vcn.checked_mul(cluster) else { return };
+        let length = run.clusters.saturating_mul(cluster).min(valid.saturating_sub(from));
+        let begin = run.lcn.and_then(|lcn| lcn.checked_mul(cluster)?.checked_add(at.start));
+        if let Some(begin) = begin.filter(|_| length >= 512) {
+            files.holds(begin, length, valid);
+        }
+    }
 }
 
 /// The table's own record, the first one, says where its parts lie.
