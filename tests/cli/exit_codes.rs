@@ -36,6 +36,19 @@ fn damage_ends_with_1() {
 }
 
 #[test]
+fn what_a_family_leaves_beside_its_victims_ends_with_1() {
+    let root = folder();
+    sample_machine(root.path(), "web01");
+    let left = root.path().join("web01/web01-flat.vmdk.args");
+    fs::write(left, [0x5A; 512]).unwrap();
+    let record = ends(root.path(), &["sweep", "--json", "."], 1, "").json();
+    assert_eq!(record["machines"][0]["verdict"], "untouched", "{record:#}");
+    let findings = record["findings"].as_array().unwrap();
+    let told = findings.iter().find(|f| f["code"] == "attack.sidecar").unwrap();
+    assert!(told["what"].as_str().unwrap().contains("ESXiArgs"), "{told}");
+}
+
+#[test]
 fn a_machine_whose_files_are_renamed_ends_with_1() {
     let root = folder();
     sample_machine(root.path(), "app01");

@@ -88,6 +88,12 @@ fn syntax(line: &Line) -> DefectKind {
     DefectKind::Syntax { line: line.number, text: text::quote(&line.text) }
 }
 
+/// Whether the last line ends with the quote that closes its value.
+fn is_closed(text: &[u8]) -> bool {
+    let line = text.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    line.ends_with(b"\"") && line.iter().filter(|byte| **byte == b'"').count() == 2
+}
+
 impl Reading {
     fn place(&self, start: usize) -> ByteOffset {
         ByteOffset(self.at.0.saturating_add(u64::try_from(start).unwrap_or(u64::MAX)))
@@ -98,7 +104,8 @@ impl Reading {
         self.sink.add(Defect::new(STRUCTURE, field, at, kind));
     }
 
-    /// Writers fill the last sector with NULs behind a whole line; anything else is torn.
+    /// Writers fill the last sector with NULs behind a whole line, which one real writer leaves
+    /// without its newline behind a quoted value; anything else is torn.
     fn padding(&mut self, text: &[u8], all: &[u8]) {
         let rest = all.get(text.len()..).unwrap_or_default();
         let odd = rest.iter().position(|byte| *byte != 0);
@@ -110,7 +117,9 @@ impl Reading {
             self.defect("padding", at, DefectKind::Unknown { value });
         } else if text.is_empty() {
             // Nothing of it is there, which is told by what is missing.
-        } else if !text.ends_with(b"\n") || (is_own_file && !all.len().is_multiple_of(512)) {
+        } else if !(text.ends_with(b"\n") || is_closed(text))
+            || (is_own_file && !all.len().is_multiple_of(512))
+        {
             let what = "the text, from here on NULs,".to_owned();
             self.defect("line", text.len(), DefectKind::Missing { what });
         }

@@ -1,10 +1,11 @@
 //! What belongs to no machine: findings of loose files and of the sweep as a whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{machine::unfit, shown};
 use crate::{
     catalog::{CatalogFile, FileId, Index, Machine},
+    families::SuffixMeaning,
     finding::{Finding, Weight},
     report::record::{RecordPath, SweepRecord, UnreadableRecord},
     sweep::{
@@ -116,11 +117,36 @@ pub(super) fn loose_findings(
         let what = format!("the state file could not be written: {error}");
         findings.push(overall("sweep.state", Weight::Unreadable, what, "free space for it"));
     }
+    findings.extend(sidecars(gathered, index).into_iter().map(|what| {
+        let next = "whatever its machine shows, something ran here: sweep with --full";
+        overall("attack.sidecar", Weight::Damage, what, next)
+    }));
     findings.extend(markers(index, judgements).into_iter().map(|what| {
         let next = "compare with the last and first bytes of other suspect files";
         overall("campaign.marker", Weight::Damage, what, next)
     }));
     findings
+}
+
+/// Files that families leave beside what they encrypt, one line for each ending.
+fn sidecars(gathered: &Gathered, index: &Index<'_>) -> Vec<String> {
+    let mut found: BTreeMap<String, (u64, String)> = BTreeMap::new();
+    for (_, file) in index.iter().filter(|(_, file)| gathered.is_swept(file)) {
+        let Some(suffix) = file.name.suffixes.iter().find(|s| s.meaning == SuffixMeaning::Sidecar)
+        else {
+            continue;
+        };
+        let families: Vec<&str> = suffix.families.iter().map(|f| f.family.as_str()).collect();
+        let ending = String::from_utf8_lossy(&suffix.text);
+        let what = format!("{ending}, as {} leaves beside what it encrypts", families.join(" or "));
+        let first = || file.shown.to_string_lossy().into_owned();
+        found.entry(what).or_insert_with(|| (0, first())).0 += 1;
+    }
+    let told = |(what, (count, first)): (String, (u64, String))| match count {
+        1 => format!("a file ends in {what}: {first}"),
+        _ => format!("{count} files end in {what}: {first} and others"),
+    };
+    found.into_iter().map(told).collect()
 }
 
 /// What could not be read of a file that no machine has.
