@@ -57,7 +57,7 @@ pub(super) fn headless(
 fn seeded(ground: &Ground<'_>, start: u64, guess: Superblock) -> Option<(Superblock, u32)> {
     let base = Base::new(ground, start, guess);
     // Its checksum counts once the seed is known.
-    let unsummed = Superblock { has_checksums: false, ..guess };
+    let unsummed = Superblock { has_checksums: false, ..roomy(guess) };
     for place in guess.descriptor_blocks(0).into_iter().take(MOST_COPIES) {
         let Some(block) = base.block(place) else { continue };
         let Some(group) = Group::parse(&block.bytes, 0, &unsummed) else { continue };
@@ -67,12 +67,29 @@ fn seeded(ground: &Ground<'_>, start: u64, guess: Superblock) -> Option<(Superbl
                 continue;
             };
             let shape = Superblock { seed, ..shape };
-            if Group::parse(&block.bytes, 0, &shape).is_some() {
+            if Group::parse(&block.bytes, 0, &roomy(shape)).is_some() {
                 return Some((shape, votes));
             }
         }
     }
     None
+}
+
+/// The shape with as many inodes a group as there can be: how many there are is not known yet.
+fn roomy(shape: Superblock) -> Superblock {
+    Superblock { inodes_per_group: 8 * shape.block_bytes, ..shape }
+}
+
+/// The descriptor of a group while the number of its inodes is not known, from any copy whose
+/// checksum holds.
+fn descriptor(base: &Base<'_>, number: u64) -> Option<Group> {
+    let shape = roomy(base.shape);
+    let each = shape.descriptors_per_block();
+    let from = usize::try_from((number % each).saturating_mul(shape.descriptor_bytes)).ok()?;
+    shape.descriptor_blocks(number / each).into_iter().take(MOST_COPIES).find_map(|place| {
+        let block = base.block(place).filter(|block| !block.is_lost)?;
+        Group::parse(block.bytes.get(from..)?, number, &shape)
+    })
 }
 
 /// The seed that most inodes of the first table speak for, if enough do.
@@ -93,8 +110,8 @@ fn inodes(base: &Base<'_>, table: u64, inode_bytes: u64, told: &mut dyn FnMut(u6
     let Ok(size) = usize::try_from(inode_bytes) else { return };
     let each = (base.shape.block_bytes / inode_bytes.max(1)).max(1);
     for nth in 0..MOST_BLOCKS {
-        let block = base.block(table.saturating_add(nth)).filter(|block| block.is_good);
-        let Some(block) = block else { continue };
+        // Checksums that agree speak for themselves, whatever the map can tell of them.
+        let Some(block) = base.block(table.saturating_add(nth)) else { continue };
         for (within, bytes) in (0u64..).zip(block.bytes.chunks_exact(size)) {
             if bytes.iter().any(|byte| *byte != 0) {
                 told(nth * each + within, bytes);
@@ -107,7 +124,7 @@ fn inodes(base: &Base<'_>, table: u64, inode_bytes: u64, told: &mut dyn FnMut(u6
 fn completed(ground: &Ground<'_>, start: u64, shape: Superblock) -> Option<Superblock> {
     let mut shape = grouped(ground, start, shape);
     let base = Base::new(ground, start, shape);
-    let first = base.group(0)?.group;
+    let first = descriptor(&base, 0)?;
     shape.inodes_per_group = by_numbers(&base)
         .or_else(|| by_bitmap(&base, &first))
         .unwrap_or_else(|| seen(&base, &first));
@@ -131,8 +148,9 @@ fn grouped(ground: &Ground<'_>, start: u64, shape: Superblock) -> Superblock {
         let tried = Superblock { blocks_per_group: per_group, groups, ..shape };
         let base = Base::new(ground, start, tried);
         // One of the last may be lost.
-        let has_last = (groups.saturating_sub(3)..groups).any(|group| base.group(group).is_some());
-        if has_last && base.group(groups).is_none() {
+        let has_last =
+            (groups.saturating_sub(3)..groups).any(|group| descriptor(&base, group).is_some());
+        if has_last && descriptor(&base, groups).is_none() {
             return tried;
         }
         per_group /= 2;
@@ -145,8 +163,8 @@ fn by_numbers(base: &Base<'_>) -> Option<u64> {
     let shape = &base.shape;
     let mut votes: HashMap<u64, u32> = HashMap::new();
     for number in 1..shape.groups.min(MOST_GROUPS) {
-        let Some(placed) = base.group(number) else { continue };
-        inodes(base, placed.group.inode_table, shape.inode_bytes, &mut |index, bytes| {
+        let Some(group) = descriptor(base, number) else { continue };
+        inodes(base, group.inode_table, shape.inode_bytes, &mut |index, bytes| {
             let before = number_by_inode(bytes, shape.seed)
                 .and_then(|own| u64::from(own).checked_sub(index.saturating_add(1)));
             let Some(before) = before.filter(|before| before.is_multiple_of(number)) else {
@@ -168,7 +186,7 @@ fn by_numbers(base: &Base<'_>) -> Option<u64> {
 /// Inodes a group, by the length of the first group's bitmap that its checksum speaks for.
 fn by_bitmap(base: &Base<'_>, group: &Group) -> Option<u64> {
     let shape = &base.shape;
-    let block = base.block(group.inode_bitmap).filter(|block| block.is_good)?;
+    let block = base.block(group.inode_bitmap).filter(|block| !block.is_lost)?;
     // Groups hold whole blocks of inodes, and whole bytes of bits.
     let step = (shape.block_bytes / shape.inode_bytes.max(1)).max(8);
     let mut found = None;

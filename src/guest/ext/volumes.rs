@@ -17,6 +17,8 @@ use crate::guest::{
 const MOST: usize = 65_536;
 /// Where a first partition begins where no table tells, or the volume of a disk without one.
 const USUAL_STARTS: [u64; 3] = [1 << 20, 0, 63 * 512];
+/// File records of NTFS by which a volume without table and root folder is one left from before.
+const MOST_FOREIGN: usize = 8;
 /// Number of the root folder.
 const ROOT: u64 = 2;
 
@@ -66,7 +68,8 @@ pub(in crate::guest) fn volumes(ground: &Ground<'_>, hits: &Hits, table: &Table)
     let mut volumes: Vec<Volume> = found
         .into_iter()
         .filter_map(|(start, candidates)| {
-            let judged = candidates.iter().map(|candidate| weigh(ground, table, start, candidate));
+            let judged =
+                candidates.iter().map(|candidate| weigh(ground, hits, table, start, candidate));
             let best = judged.max_by_key(|(score, written, _)| (*score, *written))?;
             let (score, _, volume) = best;
             // A superblock alone may lie in a journal, or be left from an older volume.
@@ -112,6 +115,7 @@ fn without_superblock(table: &Table, start: u64, shape: Superblock, votes: u32) 
 
 fn weigh(
     ground: &Ground<'_>,
+    hits: &Hits,
     table: &Table,
     start: u64,
     candidate: &Candidate,
@@ -124,6 +128,8 @@ fn weigh(
     }];
     let mut score = candidate.copies.min(4);
     if candidate.copies > 1 {
+        // Each lies in another group: no journal and no chance puts two of them so.
+        score += 1;
         rests_on.push(format!("{} copies of it agree on its start", candidate.copies));
     }
     let partition = table.partitions.iter().find(|partition| partition.start == start);
@@ -134,6 +140,8 @@ fn weigh(
     if has_root(ground, start, shape) {
         score += 4;
         rests_on.push("the root folder's inode where the group descriptors put it".to_owned());
+    } else if partition.is_none() && is_overwritten(hits, start, shape.bytes()) {
+        score = 0;
     }
     let volume = Volume {
         number: 0,
@@ -145,6 +153,14 @@ fn weigh(
         inside: None,
     };
     (score, shape.written, volume)
+}
+
+/// Whether another file system stands where this one was.
+fn is_overwritten(hits: &Hits, start: u64, length: u64) -> bool {
+    let first = hits.records.partition_point(|hit| hit.at < start);
+    let end = start.saturating_add(length);
+    let inside = hits.records.iter().skip(first).take(MOST_FOREIGN);
+    inside.take_while(|hit| hit.at < end).count() >= MOST_FOREIGN
 }
 
 fn has_root(ground: &Ground<'_>, start: u64, shape: Superblock) -> bool {
