@@ -12,6 +12,7 @@ mod file;
 pub mod get;
 mod ground;
 mod judge;
+mod logs;
 pub mod ntfs;
 pub mod partition;
 pub mod scan;
@@ -23,6 +24,7 @@ use std::{io, sync::atomic::AtomicBool};
 pub use ext::ExtFiles;
 pub use file::{Content, Extents, GuestFile, Place, RecordFact, Verdict};
 pub use ground::{Ground, Tally};
+pub use logs::{Chunk, EventLog, LOG_HEAD_BYTES};
 pub use ntfs::NtfsFiles;
 pub use stream::{Stream, StreamReader};
 

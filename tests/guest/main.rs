@@ -12,6 +12,7 @@
 mod disk;
 mod ext;
 mod hostile;
+mod logs;
 
 use std::{
     collections::BTreeMap,

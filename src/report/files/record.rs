@@ -161,6 +161,14 @@ pub struct FilesSummary {
     pub folder_count: u64,
     /// Files whose record and extents are intact and whose content contradicts.
     pub map_alarms: u64,
+    /// Event logs that were rebuilt from the chunks of damaged ones.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rebuilt_logs: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A verdict's word.
