@@ -132,3 +132,57 @@ fn the_disk_of_a_raw_device_mapping_is_left_and_its_lun_named() {
     assert!(!estate.out().join("srv/srv-rdm.vmdk").exists());
     assert_eq!(vmx(&estate.out())["scsi0:0.present"], "FALSE");
 }
+
+#[test]
+fn an_address_that_no_copy_tells_follows_from_the_uuid_and_says_so() {
+    let estate = Estate::new();
+    let mut machine = vmglean_forge::vm::text::Machine::server("srv");
+    machine.disks = vec![("scsi0:0".into(), "srv.vmdk".into())];
+    let mut pairs = machine.pairs();
+    pairs.retain(|(key, _)| key != "ethernet0.generatedAddress");
+    for (key, value) in &mut pairs {
+        if key == "ethernet0.addressType" {
+            "generated".clone_into(value);
+        }
+    }
+    pairs.push(("ethernet0.generatedAddressOffset".into(), "10".into()));
+    let text = vmglean_forge::vm::text::dictionary(Some("UTF-8"), &pairs);
+    keep_only(&estate, &["srv.vmdk"]);
+    estate.put("srv.vmx~", &text);
+    let (_, record, _) = salvage(estate.path(), estate.out(), &[]);
+    // uuid.bios ends with 67 89 ab; the card's offset is added.
+    assert_eq!(vmx(&estate.out())["ethernet0.generatedaddress"], "00:0c:29:67:89:b5", "{record:#}");
+    let provenance = fs::read(estate.out().join("srv/vmx.provenance.json")).unwrap();
+    let provenance: Value = serde_json::from_slice(&provenance).unwrap();
+    let lines = provenance["lines"].as_array().unwrap();
+    let line = lines.iter().find(|line| line["key"] == "ethernet0.generatedAddress").unwrap();
+    assert_eq!(line["confidence"], "derived", "{line:#}");
+    assert!(line["why"].as_str().unwrap().contains("uuid.bios"), "{line:#}");
+    let page = fs::read_to_string(estate.out().join("srv/README.txt")).unwrap();
+    assert!(page.contains("derived: ethernet0.generatedAddress"), "{page}");
+}
+
+#[test]
+fn a_lost_descriptor_has_the_cid_that_the_log_tells() {
+    use vmglean_forge::vm::log::{Form, Log};
+    let estate = Estate::new();
+    let mut log = Log::new(Form::Bracket);
+    let machine = vmglean_forge::vm::text::Machine::server("srv");
+    log.start().power_on("/vmfs/volumes/ds/srv/srv.vmx", &machine.pairs(), true).line(
+        "DISKLIB-DDB   : \"longContentID\" = \"00112233445566778899aabbcafe4711\" (was \"0\")",
+    );
+    estate.put("vmware.log", &log.bytes());
+    fs::remove_file(estate.file("srv.vmdk")).unwrap();
+    let (_, record, _) = salvage(estate.path(), estate.out(), &[]);
+    let text = fs::read_to_string(estate.out().join("srv/srv.vmdk")).unwrap();
+    assert!(text.contains("CID=cafe4711\n"), "{text}");
+    assert!(text.contains("ddb.longContentID = \"00112233445566778899aabbcafe4711\""), "{text}");
+    let files = machine_files(&record);
+    assert!(files["srv.vmdk"].contains("CID by the log"), "{record:#}");
+}
+
+fn machine_files(record: &Value) -> std::collections::BTreeMap<String, String> {
+    let files = machine(record, "srv")["files"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    files.iter().map(|file| (text(&file["name"]), text(&file["why"]))).collect()
+}
