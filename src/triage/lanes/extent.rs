@@ -14,6 +14,10 @@ use crate::triage::{
 const DOUBT_BITS: f64 = 30.0;
 /// Plaintext of more bits a byte cannot be told from ciphertext here.
 const TELLS_NOTHING: f64 = 7.9;
+/// Of few bytes the entropy comes out smaller, by so many bits over their number.
+const OF_FEW: f64 = 184.0;
+/// Bytes on either side of a run that tell the law of its plaintext.
+const NEAR_BYTES: usize = 2048;
 /// Weight of "any byte" in a model of plaintext.
 const STRAY: f64 = 0.03;
 /// Bytes weighed at most between the last sight and the first denial.
@@ -105,23 +109,43 @@ fn weigh(lattice: &Lattice, at: u64, bytes: &[u8]) -> Vec<(u64, f64)> {
         }
         here = end;
     }
-    let total = off.total() as f64 + 1.0;
-    let counts = off.counts();
-    // Where the bytes off the lattice look random, those on it say nothing.
-    let is_rich = entropy(counts, total) > TELLS_NOTHING;
+    // Content changes from place to place, so the nearest bytes tell the law where they suffice.
+    let is_wide = lattice.period - lattice.run.min(lattice.period) >= NEAR_BYTES as u64;
+    let around = |run: &Range<usize>| {
+        let mut near = ByteHistogram::default();
+        let after = run.end..(run.end + NEAR_BYTES).min(bytes.len());
+        near.add(bytes.get(run.start.saturating_sub(NEAR_BYTES)..run.start).unwrap_or_default());
+        near.add(bytes.get(after).unwrap_or_default());
+        near
+    };
+    let all = Law::of(&off);
     runs.into_iter()
         .map(|run| {
-            let bits: f64 = bytes
-                .get(run.clone())
-                .unwrap_or_default()
-                .iter()
-                .map(|&byte| {
-                    let seen = (counts[usize::from(byte)] as f64 + 1.0 / 256.0) / total;
-                    let zero = if byte == 0 { 0.05 } else { 0.0 };
-                    ((0.92 * seen + zero + STRAY / 256.0) * 256.0).log2()
-                })
-                .sum();
-            (at + run.end as u64, if is_rich { 0.0 } else { bits })
+            let part = bytes.get(run.clone()).unwrap_or_default();
+            let bits = if is_wide { Law::of(&around(&run)).bits(part) } else { all.bits(part) };
+            (at + run.end as u64, bits)
         })
         .collect()
+}
+
+/// How many bits likelier each byte is as plaintext like that around than as ciphertext.
+struct Law([f64; 256]);
+
+impl Law {
+    fn of(near: &ByteHistogram) -> Self {
+        let (total, counts) = (near.total() as f64 + 1.0, near.counts());
+        // Where the bytes off the lattice look random, those on it say nothing.
+        if entropy(counts, total) > TELLS_NOTHING - OF_FEW / total {
+            return Self([0.0; 256]);
+        }
+        Self(std::array::from_fn(|byte| {
+            let seen = (counts[byte] as f64 + 1.0 / 256.0) / total;
+            let zero = if byte == 0 { 0.05 } else { 0.0 };
+            ((0.92 * seen + zero + STRAY / 256.0) * 256.0).log2()
+        }))
+    }
+
+    fn bits(&self, run: &[u8]) -> f64 {
+        run.iter().map(|&byte| self.0[usize::from(byte)]).sum()
+    }
 }
