@@ -18,6 +18,7 @@ pub mod defect;
 pub mod detect;
 pub mod dict;
 pub mod esxi;
+pub mod ext;
 pub mod field;
 pub mod log;
 pub mod ntfs;

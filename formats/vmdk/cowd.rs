@@ -8,12 +8,12 @@ use std::io::Cursor;
 use binrw::{BinRead, BinReaderExt};
 
 use super::{
-    CowdLayout, ExtentMap, Run, RunKind,
+    CowdLayout, RunKind,
     blocks::{Blocks, PIECE, is_zero, u32s},
     claims,
     defects::DefectSink,
     single::{self, Entry, Table, torn_groups},
-    walk::{self, GrainEntry, Shape, TableEntries, Tables},
+    walk::{GrainEntry, Shape, TableEntries, Tables},
 };
 use crate::{
     defect::{Checked, Defect, DefectKind, FormatError},
@@ -422,38 +422,8 @@ impl Tables for CowdExtent {
         single::settle(shape, 4, &mut tables, sink);
         finish(slots.iter().map(|slot| *slot == Slot::Lost), tables)
     }
-}
 
-/// From judged tables to the walk's answers.
-pub(crate) fn finish(
-    lost: impl Iterator<Item = bool>,
-    tables: Vec<(u64, u64, Option<Vec<GrainEntry>>)>,
-) -> Vec<TableEntries> {
-    lost.zip(tables)
-        .map(|(lost, (_, _, table))| match table {
-            _ if lost => TableEntries::Uniform(RunKind::Lost),
-            None => TableEntries::Uniform(RunKind::Absent),
-            Some(table) => TableEntries::Each(table),
-        })
-        .collect()
-}
-
-impl ExtentMap for CowdExtent {
-    fn capacity(&self) -> Bytes {
-        Bytes(self.shape().capacity_bytes)
-    }
-
-    fn runs(
-        &self,
-        file: &dyn ReadAt,
-        from: ByteOffset,
-        length: Bytes,
-        max_runs: usize,
-    ) -> Result<Checked<Vec<Run>>, FormatError> {
-        walk::runs(self, file, from, length, max_runs)
-    }
-
-    fn held_grains(&self, file: &dyn ReadAt) -> Option<u64> {
+    fn grains_held(&self, file: &dyn ReadAt) -> Option<u64> {
         let header = &self.header;
         if header.inferred {
             return None;
@@ -473,4 +443,18 @@ impl ExtentMap for CowdExtent {
         let room = end.checked_sub(self.first_free())?.checked_sub(tables.saturating_mul(32))?;
         room.checked_div(header.grain_size.0)
     }
+}
+
+/// From judged tables to the walk's answers.
+pub(crate) fn finish(
+    lost: impl Iterator<Item = bool>,
+    tables: Vec<(u64, u64, Option<Vec<GrainEntry>>)>,
+) -> Vec<TableEntries> {
+    lost.zip(tables)
+        .map(|(lost, (_, _, table))| match table {
+            _ if lost => TableEntries::Uniform(RunKind::Lost),
+            None => TableEntries::Uniform(RunKind::Absent),
+            Some(table) => TableEntries::Each(table),
+        })
+        .collect()
 }

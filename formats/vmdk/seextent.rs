@@ -1,7 +1,7 @@
 //! An opened seSparse extent: directory, tables, backmap and bitmap.
 
 use super::{
-    ExtentMap, Run, RunKind,
+    RunKind,
     blocks::{Blocks, PIECE, is_zero, u64s},
     claims,
     cowd::finish,
@@ -11,7 +11,7 @@ use super::{
     layout::SeSparseLayout,
     sesparse::{CONST_HEADER, ConstHeader, SeEntry, VOLATILE_HEADER, VolatileHeader},
     single::{self, Entry, Table, torn_groups},
-    walk::{self, Shape, TableEntries, Tables},
+    walk::{Shape, TableEntries, Tables},
     witnesses,
 };
 use crate::{
@@ -419,24 +419,8 @@ impl Tables for SeSparseExtent {
         single::settle(shape, 8, &mut tables, sink);
         finish(slots.iter().map(|slot| *slot == Slot::Lost), tables)
     }
-}
 
-impl ExtentMap for SeSparseExtent {
-    fn capacity(&self) -> Bytes {
-        Bytes(self.shape().capacity_bytes)
-    }
-
-    fn runs(
-        &self,
-        file: &dyn ReadAt,
-        from: ByteOffset,
-        length: Bytes,
-        max_runs: usize,
-    ) -> Result<Checked<Vec<Run>>, FormatError> {
-        walk::runs(self, file, from, length, max_runs)
-    }
-
-    fn held_grains(&self, file: &dyn ReadAt) -> Option<u64> {
+    fn grains_held(&self, file: &dyn ReadAt) -> Option<u64> {
         witnesses::held_grains(self, file)
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use super::{
-    ExtentMap, Run, RunKind, SparseLayout,
+    RunKind, SparseLayout,
     blocks::{Blocks, PIECE, is_zero},
     claims,
     defects::DefectSink,
@@ -15,12 +15,12 @@ use super::{
     markers::MarkerIndex,
     packed::WALKED_TABLES,
     stream,
-    walk::{self, GrainEntry, Shape, TableEntries, Tables},
+    walk::{GrainEntry, Shape, TableEntries, Tables},
 };
 use crate::{
     defect::{Checked, Defect, DefectKind, FormatError},
     read::ReadAt,
-    units::{ByteOffset, Bytes, SECTOR_BYTES, Sectors},
+    units::{ByteOffset, SECTOR_BYTES, Sectors},
 };
 
 /// One copy of one table among the blocks read.
@@ -395,24 +395,8 @@ impl Tables for SparseExtent {
             })
             .collect()
     }
-}
 
-impl ExtentMap for SparseExtent {
-    fn capacity(&self) -> Bytes {
-        Bytes(self.shape_of().capacity_bytes)
-    }
-
-    fn runs(
-        &self,
-        file: &dyn ReadAt,
-        from: ByteOffset,
-        length: Bytes,
-        max_runs: usize,
-    ) -> Result<Checked<Vec<Run>>, FormatError> {
-        walk::runs(self, file, from, length, max_runs)
-    }
-
-    fn held_grains(&self, file: &dyn ReadAt) -> Option<u64> {
+    fn grains_held(&self, file: &dyn ReadAt) -> Option<u64> {
         let header = &self.header;
         if header.is_compressed() {
             return self.can_walk().then(|| self.markers(file).grains());

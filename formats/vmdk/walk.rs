@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Run, RunKind, defects::DefectSink};
+use super::{ExtentMap, Run, RunKind, defects::DefectSink};
 use crate::{
     defect::{Checked, Defect, DefectKind, FormatError},
     read::ReadAt,
@@ -109,6 +109,28 @@ pub(crate) trait Tables: Send + Sync {
         slots: &[Self::Slot],
         sink: &mut DefectSink,
     ) -> Vec<TableEntries>;
+    /// As [`ExtentMap::held_grains`].
+    fn grains_held(&self, file: &dyn ReadAt) -> Option<u64>;
+}
+
+impl<T: Tables> ExtentMap for T {
+    fn capacity(&self) -> Bytes {
+        Bytes(self.shape().capacity_bytes)
+    }
+
+    fn runs(
+        &self,
+        file: &dyn ReadAt,
+        from: ByteOffset,
+        length: Bytes,
+        max_runs: usize,
+    ) -> Result<Checked<Vec<Run>>, FormatError> {
+        runs(self, file, from, length, max_runs)
+    }
+
+    fn held_grains(&self, file: &dyn ReadAt) -> Option<u64> {
+        self.grains_held(file)
+    }
 }
 
 /// Runs of the asked range, merged, at most so many.

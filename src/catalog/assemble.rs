@@ -285,6 +285,7 @@ impl<'a> Build<'a, '_> {
                     | NameKind::Vswp
                     | NameKind::Lock
                     | NameKind::OtherVmware
+                    | NameKind::RawDeviceMap
                     | NameKind::Vmsd,
                 ) if ours => {}
                 _ => continue,

@@ -28,6 +28,31 @@ pub(super) struct Linker<'a> {
     followed: usize,
 }
 
+/// A disk whose bytes no file of the datastore holds: whatever lies under the pointer's name is a
+/// mapping that only VMFS reads.
+const RAW_DEVICE: &str = "chain.raw-device";
+
+fn device(file: &CatalogFile, extent: &LinkExtent) -> Finding {
+    let what = match extent.kind {
+        Some(ExtentKind::VmfsRdm) => format!(
+            "the disk is a raw device mapping: {:?} only points to a LUN, which holds its data",
+            extent.name
+        ),
+        _ => format!("the disk is the raw device {:?}, which holds its data", extent.name),
+    };
+    finding(file, RAW_DEVICE, what, Some("image the LUN and map that"))
+}
+
+/// The finding of a disk whose descriptor is not there while the pointer to its LUN is.
+pub(super) fn lone_pointer(file: &CatalogFile, disk: &str) -> Finding {
+    let pointer = file.path.file_name().to_string_lossy().into_owned();
+    let what = format!(
+        "disk {disk:?} is not there; {pointer:?} beside it says that it is a raw device mapping: a \
+         LUN holds its data"
+    );
+    finding(file, RAW_DEVICE, what, Some("image the LUN and map that"))
+}
+
 pub(super) fn finding(file: &CatalogFile, code: &str, what: String, next: Option<&str>) -> Finding {
     Finding {
         code: code.to_owned(),
@@ -166,8 +191,10 @@ impl<'a> Linker<'a> {
                 offset_bytes: line.offset_bytes,
                 access: line.access,
             };
-            if extent.needs_file() {
-                extent.file = self.extent_file(file, &extent.name, line.kind, findings);
+            if extent.is_device() {
+                findings.push(device(file, &extent));
+            } else if extent.needs_file() {
+                extent.file = self.extent_file(file, &extent.name, findings);
             }
             extents.push(extent);
         }
@@ -212,7 +239,6 @@ impl<'a> Linker<'a> {
         &self,
         file: &CatalogFile,
         name: &str,
-        kind: ExtentKind,
         findings: &mut Vec<Finding>,
     ) -> Option<FileId> {
         match self.index.lookup(file.root, &file.folder(), name.as_bytes()) {
@@ -244,12 +270,6 @@ impl<'a> Linker<'a> {
                 let what = format!("extent {name:?} is not there");
                 let next = "look for it in other folders and datastores, or restore it";
                 findings.push(finding(file, "chain.extent-missing", what, Some(next)));
-                None
-            }
-            Lookup::Outside(_) if matches!(kind, ExtentKind::VmfsRaw | ExtentKind::VmfsRdm) => {
-                let what = format!("the disk is a raw device ({name:?}); its data lies on the LUN");
-                let next = "image the LUN and map that";
-                findings.push(finding(file, "chain.raw-device", what, Some(next)));
                 None
             }
             Lookup::Outside(escape) => {

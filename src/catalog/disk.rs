@@ -1,7 +1,7 @@
 //! One virtual disk of a machine.
 
 use super::{
-    chain::Linker,
+    chain::{Linker, lone_pointer},
     file::{CatalogFile, Content, FileId},
     index::{How, Index, Lookup},
     link::ChainLink,
@@ -129,9 +129,10 @@ impl MachineDisk {
     ) -> Self {
         let base = String::from_utf8_lossy(crate::source::base_name(name.as_bytes())).into_owned();
         let stem = base.strip_suffix(".vmdk").unwrap_or(&base);
-        let extent = ["-flat", "-delta", "-sesparse", "-s001", "-f001"].iter().find_map(|end| {
+        let beside = |end: &&str| {
             index.beside(config.root, &config.folder(), format!("{stem}{end}.vmdk").as_bytes())
-        });
+        };
+        let extent = ["-flat", "-delta", "-sesparse", "-s001", "-f001"].iter().find_map(beside);
         let path = config.shown.to_string_lossy().into_owned();
         let finding = |code: &str, what, next: &str| Finding {
             code: code.to_owned(),
@@ -141,15 +142,17 @@ impl MachineDisk {
             what,
             next: Some(next.to_owned()),
         };
-        match extent {
-            Some((id, _)) => {
+        let pointer = ["-rdm", "-rdmp"].iter().find_map(beside);
+        match (extent, pointer) {
+            (Some((id, _)), _) => {
                 let mut disk = Self::from_leaf(linker, index, id);
                 let what = format!("the descriptor {base:?} is not there, its extent is");
                 let next = "write the descriptor anew from the extent's length";
                 disk.findings.push(finding("disk.descriptor-missing", what, next));
                 disk
             }
-            None => {
+            (None, Some((id, _))) => Self::missing(name, lone_pointer(index.file(id), name)),
+            (None, None) => {
                 let what = format!("disk {name:?} is not there, nor any extent of it");
                 let next = "look for it in other folders and datastores, or restore it";
                 Self::missing(name, finding("disk.missing", what, next))

@@ -46,6 +46,12 @@ impl LinkExtent {
         !matches!(self.kind, Some(ExtentKind::Zero))
     }
 
+    /// Whether its bytes lie on a LUN that no file of the datastore holds.
+    #[must_use]
+    pub fn is_device(&self) -> bool {
+        matches!(self.kind, Some(ExtentKind::VmfsRdm | ExtentKind::VmfsRaw))
+    }
+
     /// Whether a descriptor calls it plain disk content.
     #[must_use]
     pub fn is_flat(&self) -> bool {

@@ -50,6 +50,19 @@ pub struct Config {
     pub sources: Vec<ConfigSource>,
 }
 
+/// A file of no machine that could be an extent that a disk misses.
+#[derive(Clone, Debug)]
+pub struct Lookalike {
+    /// The file.
+    pub file: FileId,
+    /// Position of the disk in [`Machine::disks`]; `None` for a snapshot's.
+    pub disk: Option<usize>,
+    /// What the disk calls the extent.
+    pub wanted: String,
+    /// What speaks for it.
+    pub why: String,
+}
+
 /// One machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -69,8 +82,8 @@ pub struct Machine {
     pub snapshots: Option<FileId>,
     /// Its other small files: nvram, vmxf, logs, checkpoints.
     pub companions: Vec<FileId>,
-    /// Files of no machine that could be extents it misses, and why.
-    pub lookalikes: Vec<(FileId, String)>,
+    /// Files of no machine that could be extents it misses.
+    pub lookalikes: Vec<Lookalike>,
     /// What is wrong with it as a whole.
     pub findings: Vec<Finding>,
 }

@@ -24,6 +24,6 @@ pub use file::{CatalogFile, Content, FileId};
 pub use index::Index;
 pub use link::{ChainLink, LinkExtent};
 pub use lookalike::LOOKALIKE;
-pub use machine::{Config, ConfigSource, Machine};
+pub use machine::{Config, ConfigSource, Lookalike, Machine};
 pub use orphan::{Orphan, orphans};
 pub use read::read_file;

@@ -45,7 +45,7 @@ fn is_of_a_machine(file: &CatalogFile) -> bool {
 #[must_use]
 pub fn orphans(index: &Index<'_>, machines: &[Machine], claimed: &HashSet<FileId>) -> Vec<Orphan> {
     let wanted: HashSet<FileId> =
-        machines.iter().flat_map(|m| m.lookalikes.iter().map(|(id, _)| *id)).collect();
+        machines.iter().flat_map(|m| m.lookalikes.iter().map(|like| like.file)).collect();
     index
         .iter()
         .filter(|(id, _)| !claimed.contains(id))
@@ -75,8 +75,8 @@ fn candidates(index: &Index<'_>, machines: &[Machine], id: FileId) -> Vec<(usize
 fn reasons(index: &Index<'_>, machine: &Machine, id: FileId) -> Vec<(u32, String)> {
     let file = index.file(id);
     let mut reasons = Vec::new();
-    let likeness = machine.lookalikes.iter().filter(|(like, _)| *like == id);
-    reasons.extend(likeness.map(|(_, why)| (6, why.clone())));
+    let likeness = machine.lookalikes.iter().filter(|like| like.file == id);
+    reasons.extend(likeness.map(|l| (6, format!("it misses extent {:?}: {}", l.wanted, l.why))));
     let extents = || machine.disks.iter().flat_map(|d| d.chain.iter().flat_map(|l| &l.extents));
     let wanted = extents().find(|extent| {
         extent.file.is_none()

@@ -31,8 +31,9 @@ struct Scored {
     record: CandidateRecord,
 }
 
-/// The parent that the last link lacks, with what could be it.
-pub(super) fn missing(
+/// The parent that the last link lacks, with what could be it. Looks at the disks below `root`.
+#[must_use]
+pub fn missing(
     root: &Arc<EvidenceRoot>,
     chain: &Chain,
     families: &Families,

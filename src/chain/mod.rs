@@ -29,6 +29,7 @@ use crate::{
     ui::Progress,
 };
 
+pub use candidates::missing;
 pub use damage::damage;
 pub use judge::{Suspect, suspects};
 pub use points::instant;

@@ -9,12 +9,14 @@ use anyhow::Context as _;
 
 use super::{Refusal, Usage, check_output, known_families, run_info};
 use crate::{
-    chain::{Opened, Suspect, damage, open, suspects},
+    chain::{Opened, Suspect, damage, missing, open, suspects},
     cli::{Format as Form, Global, parse_size},
     consolidate::{
         ConsolidateError, Consolidated, Format, Paths, Refused, Request, VerifyError, consolidate,
         objections, patches, read_through, select, write_patches,
     },
+    disk::ChainEnd,
+    families::Families,
     finding::{Finding, Weight},
     interrupt::Interrupt,
     outcome::Outcome,
@@ -28,6 +30,9 @@ use crate::{
     triage::pass::Cancel,
     ui::Ui,
 };
+
+/// Disks named in a refusal as what could be the missing parent; `chain` tells more.
+const MAX_FITTING: usize = 3;
 
 /// Arguments of `consolidate`.
 #[derive(Clone, Debug, clap::Args)]
@@ -147,6 +152,10 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
     let mut record = ConsolidateRecord::new(&args.leaf, chain, at);
     let objections: Vec<Refused> = if args.partial { Vec::new() } else { objections(chain, at) };
     if let Some(refused) = objections.into_iter().next() {
+        let refused = match refused {
+            Refused::NoBase(why) => Refused::NoBase(with_what_fits(why, &opened, &families)),
+            other => other,
+        };
         return Err(refusal(refused).into());
     }
     let progress = ui.progress("sampling", None);
@@ -293,6 +302,28 @@ fn finding(suspect: &Suspect) -> Option<Finding> {
         what: suspect.reason.clone(),
         next: Some("the manifest names the ranges that are not the original".to_owned()),
     })
+}
+
+/// Why a chain has no base, with the disks below its root that could be the missing parent.
+fn with_what_fits(why: String, opened: &Opened, families: &Families) -> String {
+    let (ChainEnd::ParentMissing { .. } | ChainEnd::ParentBroken { .. }) = &opened.chain.end else {
+        return why;
+    };
+    let Some(missing) = missing(&opened.root, &opened.chain, families) else { return why };
+    let fits: Vec<String> = missing
+        .candidates
+        .iter()
+        .take(MAX_FITTING)
+        .map(|candidate| {
+            let path = candidate.path.lossy();
+            let against = candidate.against.first().map(|but| format!(", but {but}"));
+            format!("{path} {}{}", candidate.reasons.join(" and "), against.unwrap_or_default())
+        })
+        .collect();
+    if fits.is_empty() {
+        return format!("{why}, and no disk below {} fits", opened.root.path().display());
+    }
+    format!("{why}; of the disks there, {}", fits.join("; "))
 }
 
 fn refusal(refused: Refused) -> Refusal {

@@ -119,8 +119,13 @@ impl<'a> Filler<'a> {
                 let left = piece.run.end() - at;
                 let step = if whole { left } else { left.min(READ_STEP) };
                 let run = piece.run.clip(at, at + step);
-                scratch.resize(usize::try_from(step).unwrap_or(0), 0);
-                for part in self.copy(&Piece { run, ..*piece }, scratch) {
+                let length = usize::try_from(step).unwrap_or(0);
+                // Only ever grown: zeroing what is read over next costs as much as some reads.
+                if scratch.len() < length {
+                    scratch.resize(length, 0);
+                }
+                let place = scratch.get_mut(..length).unwrap_or_default();
+                for part in self.copy(&Piece { run, ..*piece }, place) {
                     sums.add(part.state, part.piece.run.length);
                 }
                 at += step;

@@ -1,11 +1,12 @@
 //! Files written out: only what is asked for, under names that are safe here, each beside a line
-//! that says where every byte came from.
+//! that says where every byte came from, and each read back before it counts as written.
 
 use std::{
     collections::HashMap,
     fs::{self, File, FileTimes},
-    io::{self, Seek as _, SeekFrom, Write as _},
+    io,
     ops::Range,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -14,10 +15,7 @@ use md5::Md5;
 use sha2::{Digest as _, Sha256};
 use vmglean_formats::{ByteOffset, ReadAt as _};
 
-use super::{
-    Ground, GuestFile,
-    ntfs::{Stream, StreamReader},
-};
+use super::{EventLog, Ground, GuestFile, Stream, StreamReader, Verdict, logs::rebuilt_name};
 use crate::source::Source as _;
 
 /// Bytes copied at a time.
@@ -63,6 +61,9 @@ pub enum GetError {
     /// It would be mostly zeros.
     #[error("it is {0} bytes, nearly all of them holes; named, not written")]
     TooLarge(u64),
+    /// Read back, it differs from what was written.
+    #[error("{} does not read back as it was written: do not trust this medium", .0.display())]
+    Unverified(PathBuf),
 }
 
 /// An output folder, and which names are taken in it.
@@ -100,18 +101,9 @@ impl Writer {
         file: &GuestFile,
         stream: &Stream,
     ) -> Result<Written, GetError> {
-        let output = self.free(&base(file).join(safe_path(&file.path)));
-        let path = self.root.join(&output);
+        let (output, path) = self.place(file, &file.path)?;
         let failed = |source| GetError::Write { path: path.clone(), source };
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let copied = copy(ground, file, stream, &path);
-        if copied.is_err() {
-            // Half a file under its own name would be taken for the file.
-            let _gone = fs::remove_file(&path);
-        }
-        let (md5, sha256, holes) = copied?;
+        let (md5, sha256, holes) = kept(&path, copy(ground, file, stream, &path))?;
         let mut links = Vec::new();
         for link in &file.links {
             let name = self.free(&base(file).join(safe_path(link)));
@@ -125,6 +117,34 @@ impl Writer {
             }
         }
         Ok(Written { output, size: file.size, md5, sha256, holes, links })
+    }
+
+    /// Writes what is left of a log beside it, under a name that says so.
+    ///
+    /// # Errors
+    /// [`GetError`]; what was written of it is removed again.
+    pub fn log(
+        &mut self,
+        ground: &Ground<'_>,
+        file: &GuestFile,
+        stream: &Stream,
+        log: &EventLog,
+    ) -> Result<Written, GetError> {
+        let (output, path) = self.place(file, &rebuilt_name(&file.path))?;
+        let made = write_log(ground, file, stream, log, &path);
+        let (size, (md5, sha256, holes)) = kept(&path, made)?;
+        Ok(Written { output, size, md5, sha256, holes, links: Vec::new() })
+    }
+
+    /// A free name below the output folder for `name`, and its path, whose folder is made.
+    fn place(&mut self, file: &GuestFile, name: &[u8]) -> Result<(PathBuf, PathBuf), GetError> {
+        let output = self.free(&base(file).join(safe_path(name)));
+        let path = self.root.join(&output);
+        if let Some(folder) = path.parent() {
+            let failed = |source| GetError::Write { path: path.clone(), source };
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        Ok((output, path))
     }
 
     /// `path`, or with a number where another file has taken that name; names that differ only
@@ -202,7 +222,6 @@ fn copy(
     stream: &Stream,
     path: &Path,
 ) -> Result<Copied, GetError> {
-    let failed = |source| GetError::Write { path: path.to_path_buf(), source };
     let reader = StreamReader::new(ground, stream);
     let size = stream.size;
     let data: u64 =
@@ -210,10 +229,10 @@ fn copy(
     if size.saturating_sub(data) > MOST_ZEROS {
         return Err(GetError::TooLarge(size));
     }
-    let mut out = File::options().write(true).create_new(true).open(path).map_err(failed)?;
-    let (mut md5, mut sha) = (Md5::new(), Sha256::new());
+    let mut out = Output::create(path)?;
     let mut holes: Vec<Range<u64>> = file.holes.iter().map(|(range, _)| range.clone()).collect();
-    holes.retain(|hole| hole.start < hole.end);
+    // What the map could not tell, the content's own checksums have told.
+    holes.retain(|hole| hole.start < hole.end && file.verdict != Verdict::Proven);
     let mut buf = vec![0; STEP];
     let mut at = 0;
     while at < size {
@@ -233,20 +252,110 @@ fn copy(
             part.fill(0);
         } else {
             reader.read_exact_at(part, ByteOffset(at))?;
-            out.seek(SeekFrom::Start(at)).map_err(failed)?;
-            out.write_all(part).map_err(failed)?;
         }
-        md5.update(&*part);
-        sha.update(&*part);
+        out.add(part, is_zero)?;
         at = end;
     }
-    out.set_len(size).map_err(failed)?;
-    if let Some(times) = times(file) {
-        // A target that keeps no times still has the file; the manifest has the times.
-        let _kept = out.set_times(times);
+    let (md5, sha256) = out.finish(file)?;
+    Ok((md5, sha256, holes))
+}
+
+/// Writes a log: its new head, then its chunks.
+fn write_log(
+    ground: &Ground<'_>,
+    file: &GuestFile,
+    stream: &Stream,
+    log: &EventLog,
+    path: &Path,
+) -> Result<(u64, Copied), GetError> {
+    let reader = StreamReader::new(ground, stream);
+    let mut out = Output::create(path)?;
+    out.add(&log.head(), false)?;
+    let mut holes = Vec::new();
+    for chunk in &log.chunks {
+        let (bytes, left_out) = chunk.read(&reader, file)?;
+        let from = out.at;
+        holes.extend(left_out.into_iter().map(|hole| from + hole.start..from + hole.end));
+        out.add(&bytes, false)?;
     }
-    out.sync_data().map_err(failed)?;
-    Ok((hex(&md5.finalize()), hex(&sha.finalize()), holes))
+    let size = out.at;
+    let (md5, sha256) = out.finish(file)?;
+    Ok((size, (md5, sha256, holes)))
+}
+
+/// Half a file under its own name would be taken for the file.
+fn kept<T>(path: &Path, made: Result<T, GetError>) -> Result<T, GetError> {
+    if made.is_err() {
+        let _gone = fs::remove_file(path);
+    }
+    made
+}
+
+/// A file being written from front to back, hashed on the way.
+struct Output<'p> {
+    path: &'p Path,
+    out: File,
+    md5: Md5,
+    sha: Sha256,
+    at: u64,
+}
+
+impl<'p> Output<'p> {
+    fn create(path: &'p Path) -> Result<Self, GetError> {
+        let out = File::options().read(true).write(true).create_new(true).open(path);
+        let out = out.map_err(|source| GetError::Write { path: path.to_path_buf(), source })?;
+        Ok(Self { path, out, md5: Md5::new(), sha: Sha256::new(), at: 0 })
+    }
+
+    fn failed(&self, source: io::Error) -> GetError {
+        GetError::Write { path: self.path.to_path_buf(), source }
+    }
+
+    /// Appends bytes; those known as zeros stay a hole.
+    fn add(&mut self, bytes: &[u8], is_zero: bool) -> Result<(), GetError> {
+        if !is_zero {
+            self.out.write_all_at(bytes, self.at).map_err(|source| self.failed(source))?;
+        }
+        self.md5.update(bytes);
+        self.sha.update(bytes);
+        self.at = self.at.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Makes it safe on the medium and reads it back: MD5 and SHA-256 of what stands there.
+    fn finish(mut self, file: &GuestFile) -> Result<(String, String), GetError> {
+        let length = self.at;
+        let safe = self.out.set_len(length).and_then(|()| self.out.sync_data());
+        safe.map_err(|source| self.failed(source))?;
+        let written = std::mem::take(&mut self.sha).finalize();
+        if self.read_back().ok() != Some(written.to_vec()) {
+            return Err(GetError::Unverified(self.path.to_path_buf()));
+        }
+        if let Some(times) = times(file) {
+            // A target that keeps no times still has the file; the manifest has the times.
+            let _kept = self.out.set_times(times);
+        }
+        Ok((hex(&self.md5.finalize()), hex(&written)))
+    }
+
+    /// SHA-256 of the file as the medium has it.
+    fn read_back(&self) -> io::Result<Vec<u8>> {
+        // Where the system keeps its own copy all the same, that is what is compared.
+        let _unheeded = rustix::fs::fadvise(&self.out, 0, None, rustix::fs::Advice::DontNeed);
+        let mut sha = Sha256::new();
+        let mut buf = vec![0; STEP];
+        let mut at = 0;
+        loop {
+            let count = match self.out.read_at(&mut buf, at) {
+                Ok(0) => return Ok(sha.finalize().to_vec()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            sha.update(buf.get(..count).unwrap_or_default());
+            at = at.saturating_add(count as u64);
+        }
+    }
 }
 
 fn times(file: &GuestFile) -> Option<FileTimes> {

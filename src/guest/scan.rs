@@ -8,6 +8,7 @@ use std::{
 use rayon::prelude::*;
 use vmglean_formats::{
     ByteOffset,
+    ext::Superblock,
     ntfs::{BootSector, FileName, FileRecord, IndexBlock, RecordHead, Reference, kinds},
 };
 
@@ -21,6 +22,8 @@ const PIECE_BYTES: u64 = 4 << 20;
 const LONGEST: u64 = 64 << 10;
 /// Hits of one kind that are kept: 2^31 records are a table of 2 TiB.
 const MOST_RECORDS: usize = 1 << 31;
+/// Superblocks kept of one piece: one a group is far less.
+const MOST_SUPERS: usize = 1024;
 
 /// A file record whose fix-ups and attributes hold, and none of whose bytes is known as bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +97,26 @@ pub struct BootHit {
     pub boot: BootSector,
 }
 
+/// A superblock of ext2, ext3 or ext4, or its copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuperHit {
+    /// Where it lies on the disk.
+    pub at: u64,
+    /// What it says.
+    pub shape: Superblock,
+}
+
+/// The first block of a folder of ext2, ext3 or ext4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FolderHit {
+    /// Where it lies on the disk.
+    pub at: u64,
+    /// The folder's inode.
+    pub inode: u32,
+    /// The inode of the folder it lies in.
+    pub parent: u32,
+}
+
 /// What the pass found, each list in the order of the disk.
 #[derive(Clone, Debug, Default)]
 pub struct Hits {
@@ -103,6 +126,10 @@ pub struct Hits {
     pub indexes: Vec<IndexHit>,
     /// NTFS boot sectors.
     pub boots: Vec<BootHit>,
+    /// ext superblocks.
+    pub supers: Vec<SuperHit>,
+    /// First blocks of ext folders.
+    pub folders: Vec<FolderHit>,
     /// Sectors that begin as a GPT header does.
     pub gpt: Vec<u64>,
     names: Vec<NameHit>,
@@ -140,6 +167,8 @@ impl Hits {
         self.text.extend(other.text);
         self.indexes.extend(other.indexes);
         self.boots.extend(other.boots);
+        self.supers.extend(other.supers);
+        self.folders.extend(other.folders);
         self.gpt.extend(other.gpt);
     }
 }
@@ -220,6 +249,12 @@ fn search(ground: &Ground<'_>, start: u64, bytes: &[u8], own: usize, hits: &mut 
         let Some(rest) = bytes.get(place..) else { break };
         let Some((first, tail)) = rest.split_first_chunk::<4>() else { break };
         let at = start + place as u64;
+        if rest.get(0x38..0x3A) == Some(&[0x53, 0xEF]) {
+            superblock(ground, at, rest, hits);
+        }
+        if tail.first() == Some(&12) && tail.get(4..8) == Some(b".\0\0\0") {
+            folder(ground, at, rest, hits);
+        }
         match first {
             b"FILE" => record(ground, at, rest, hits),
             b"INDX" => index(ground, at, rest, hits),
@@ -231,6 +266,30 @@ fn search(ground: &Ground<'_>, start: u64, bytes: &[u8], own: usize, hits: &mut 
             }
         }
         place += SECTOR as usize;
+    }
+}
+
+fn superblock(ground: &Ground<'_>, at: u64, rest: &[u8], hits: &mut Hits) {
+    let Some(block) = rest.get(..1024) else { return };
+    let Some(shape) = Superblock::parse(block) else { return };
+    let is_believed =
+        shape.sum_holds(block).unwrap_or_else(|| ground.is_good(at..at.saturating_add(1024)));
+    if is_believed && hits.supers.len() < MOST_SUPERS {
+        hits.supers.push(SuperHit { at, shape });
+    }
+}
+
+fn folder(ground: &Ground<'_>, at: u64, rest: &[u8], hits: &mut Hits) {
+    let word = |at: usize| {
+        rest.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes)
+    };
+    // Its first two entries are itself and the folder above.
+    let (Some(inode), Some(parent)) = (word(0), word(12)) else { return };
+    let is_first = rest.get(5..7) == Some(&[0, 1])
+        && rest.get(18) == Some(&2)
+        && rest.get(20..22) == Some(b"..");
+    if is_first && inode > 1 && parent > 1 && ground.is_good(at..at.saturating_add(SECTOR)) {
+        hits.folders.push(FolderHit { at, inode, parent });
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use vmglean_formats::{
     ByteOffset,
+    ext::Superblock,
     ntfs::{AttributeBody, BootSector, DataRun, FileRecord, kinds},
     partition::Partition,
 };
@@ -26,10 +27,25 @@ const MOST_VOLUMES: usize = 256;
 pub enum VolumeKind {
     /// NTFS, with its geometry.
     Ntfs(NtfsGeometry),
+    /// ext2, ext3 or ext4, with its geometry.
+    Ext(Superblock),
     /// Something that is named, not read.
     Named(&'static str),
     /// Nothing tells: its first bytes are lost.
     Unknown,
+}
+
+/// Which of the three an ext file system is, by what it uses.
+#[must_use]
+pub fn ext_name(shape: &Superblock) -> &'static str {
+    // Extents, 64 bits, flexible groups, content in inodes; checksums, large files of blocks.
+    if shape.incompat & 0x82C0 != 0 || shape.read_only & 0x0678 != 0 {
+        "ext4"
+    } else if shape.has_journal() {
+        "ext3"
+    } else {
+        "ext2"
+    }
 }
 
 /// Sizes that NTFS structures are measured in.
@@ -219,6 +235,11 @@ fn named(
             rests_on: candidate.reasons,
             inside: None,
         });
+    }
+    for volume in super::ext::volumes(ground, hits, table) {
+        if volumes.iter().all(|other| other.start != volume.start) {
+            volumes.push(volume);
+        }
     }
     for partition in &table.partitions {
         if volumes.iter().all(|volume| volume.start != partition.start) {

@@ -71,6 +71,9 @@ pub fn map_source(
     survey.finish();
     let mut facts = facts(footer.as_ref(), &options.footer, families, source.len_bytes());
     facts.is_disk = options.is_disk;
-    let map = judge(source, &survey, &facts, options.judge);
+    // Looking closer takes as many threads as the pass.
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(options.pass.jobs.get()).build();
+    let judged = || judge(source, &survey, &facts, options.judge);
+    let map = threads.map_or_else(|_| judged(), |threads| threads.install(judged));
     Ok(Mapped { map, pass, footer })
 }

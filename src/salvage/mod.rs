@@ -18,6 +18,6 @@ mod readme;
 mod snapshots;
 pub mod write;
 
-pub use disks::{Carried, DiskPlan};
+pub use disks::{Candidate, Carried, DiskPlan};
 pub use memory::MemoryPair;
 pub use plan::{MachinePlan, Origin, PlannedContent, PlannedFile, SalvageOptions, plan};

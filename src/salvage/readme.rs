@@ -85,6 +85,17 @@ pub(super) fn write(plan: &MachinePlan, options: SalvageOptions) -> String {
             line("      which of its bytes are left:");
             line(&format!("      vmglean map '{leaf}'"));
         }
+        for candidate in &disk.candidates {
+            line(&format!(
+                "      could be its missing {}: {}",
+                plain(&candidate.wanted),
+                plain(&candidate.path.lossy())
+            ));
+            line(&format!("        {}", plain(&candidate.why)));
+        }
+        if !disk.candidates.is_empty() {
+            line("      in a copy of its folder, give the right one that name; then salvage that");
+        }
     }
     line("");
     line("WHAT IS UNCERTAIN");

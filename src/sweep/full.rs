@@ -10,7 +10,9 @@ use crate::{
     triage::{
         judge::State,
         pass::{Cancel, PassOptions},
-        quick::{DiskContext, DiskJudgement, DiskState, ExtentKind, Share, footer_question},
+        quick::{
+            DiskContext, DiskJudgement, DiskState, ExtentKind, Share, footer_question, percent,
+        },
     },
 };
 
@@ -62,14 +64,6 @@ pub(super) fn with_map(
         return Some((judged, strip));
     }
     Some((join(judged, &mapped, context.legit_encryption.is_some()), strip))
-}
-
-fn percent(share: f64) -> String {
-    match share * 100.0 {
-        value if value <= 0.0 => "none".to_owned(),
-        value if value < 0.1 => "under 0.1 %".to_owned(),
-        value => format!("{value:.1} %"),
-    }
 }
 
 /// Bytes of the disk itself in `state`, what was appended left out.

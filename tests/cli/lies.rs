@@ -205,3 +205,62 @@ fn a_disk_under_a_name_that_tells_nothing_is_offered_and_no_reason_to_restore_a_
         assert_eq!(done.code, Some(1));
     }
 }
+
+#[test]
+fn a_pointer_to_a_lun_is_told_as_one_and_never_taken_for_the_disk() {
+    for (word, pointer) in
+        [("vmfsRawDeviceMap", "web01-rdm.vmdk"), ("vmfsPassthroughRawDeviceMap", "web01-rdmp.vmdk")]
+    {
+        // As long as the LUN, and whatever lies inside is not the disk's.
+        let (_, record) = after("web01", |at| {
+            rename(at, "web01-flat.vmdk", pointer);
+            replace(
+                at,
+                "web01.vmdk",
+                "VMFS \"web01-flat.vmdk\"",
+                &format!("VMFSRDM \"{pointer}\""),
+            );
+            replace(at, "web01.vmdk", "\"vmfs\"", &format!("\"{word}\""));
+        });
+        let found = machine(&record, "web01");
+        assert_eq!(found["verdict"], "undetermined", "{word}: {found:#}");
+        assert_eq!(found["route"], "examine", "{word}: {found:#}");
+        let disk = &found["disks"][0];
+        assert_eq!(disk["method"], "none", "its pointer was measured: {disk:#}");
+        let reason = disk["reason"].as_str().unwrap();
+        assert!(reason.contains("raw device mapping") && reason.contains(pointer), "{reason}");
+        let findings = found["findings"].as_array().unwrap();
+        let told = findings.iter().find(|f| f["code"] == "chain.raw-device").unwrap();
+        assert!(told["next"].as_str().unwrap().contains("image the LUN"), "{told:#}");
+        assert_eq!(record["orphans"], serde_json::json!([]), "{record:#}");
+
+        // Its descriptor lost, the pointer alone still says what it was.
+        let (_, record) = after("web01", |at| {
+            rename(at, "web01-flat.vmdk", pointer);
+            fs::remove_file(at.join("web01.vmdk")).unwrap();
+        });
+        let found = machine(&record, "web01");
+        assert_eq!(found["route"], "examine", "{word}: {found:#}");
+        let reason = found["disks"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("raw device mapping"), "{word}: {reason}");
+    }
+}
+
+#[test]
+fn of_very_many_files_that_could_be_an_extent_some_are_offered_and_the_cut_is_told() {
+    let (_, record) = after("web01", |at| {
+        rename(at, "web01-flat.vmdk", "0web01-flat.vmdk");
+        for n in 1..200 {
+            fs::hard_link(at.join("0web01-flat.vmdk"), at.join(format!("{n}web01-flat.vmdk")))
+                .unwrap();
+        }
+    });
+    let found = machine(&record, "web01");
+    let codes = crate::run::codes(found);
+    let offered = codes.iter().filter(|code| *code == "chain.extent-lookalike").count();
+    assert_eq!(offered, 64);
+    let findings = found["findings"].as_array().unwrap();
+    let cut = findings.iter().find(|f| f["code"] == "chain.extent-lookalikes-cut").unwrap();
+    assert_eq!(cut["weight"], "note", "{cut:#}");
+    assert_eq!(found["verdict"], "incomplete");
+}

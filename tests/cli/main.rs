@@ -5,6 +5,7 @@ mod bad_input;
 mod damage;
 mod evidence;
 mod exit_codes;
+mod files;
 mod formats;
 mod lies;
 mod pieces;

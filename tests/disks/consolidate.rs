@@ -247,6 +247,7 @@ fn chains_without_a_base_are_refused_unless_a_part_is_asked_for() {
         "{err}"
     );
     assert!(!out.exists());
+    assert!(err.contains("and no disk below") && err.contains("--partial makes"), "{err}");
     let (code, bytes) = made(&case, "s2.vmdk", "raw", &["--partial", "--fill", "0xAA"]);
     assert_eq!(code, 1);
     let manifest = fs::read_to_string(case.out().join("raw/MANIFEST.jsonl")).unwrap();
@@ -352,4 +353,69 @@ fn a_descriptor_that_contradicts_what_is_there_is_put_right_in_a_copy_with_its_u
     assert_eq!(fs::read(out.join("vm.vmdk")).unwrap(), b"mine");
     let (code, _, err) = said(&vmglean(&case.ds(), &["consolidate", "vm.vmdk", "--patch", "."]));
     assert_eq!(code, 4, "{err}");
+}
+
+#[test]
+fn a_refusal_for_a_missing_link_names_what_fits_and_what_speaks_against_it() {
+    let case = Case::new();
+    case.three_links();
+    fs::rename(case.ds().join("s1.vmdk"), case.ds().join("disk7.vmdk")).unwrap();
+    // Its CID was changed since, so that it is not taken by itself.
+    let cid = case.key("disk7.vmdk", "CID");
+    case.set_cid("disk7.vmdk", &cid, "77777777");
+    let out = case.out().join("x.raw");
+    let (code, err) = refused(&case, &["consolidate", "s2.vmdk", "-o", out.to_str().unwrap()]);
+    assert_eq!(code, 4, "{err}");
+    for part in [
+        "s2.vmdk: the parent \"s1.vmdk\" is missing",
+        "disk7.vmdk holds 67,108,864 bytes, as the child, but has CID 77777777, the child asks for",
+        "--partial makes what there is",
+    ] {
+        assert!(err.contains(part), "{part}: {err}");
+    }
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_wrong_parent_cid_and_a_lost_parents_name_are_put_right_in_a_copy() {
+    let case = Case::new();
+    case.three_links();
+    let whole = truth(&case, "s2.vmdk");
+    let text = fs::read(case.ds().join("base.vmdk")).unwrap();
+    // The parent lies there under another name, with the CID that its child asks for.
+    fs::rename(case.ds().join("base.vmdk"), case.ds().join("old.vmdk")).unwrap();
+    let patched = case.out();
+    let args = ["consolidate", "s1.vmdk", "--patch", patched.to_str().unwrap()];
+    let (code, said_out, err) = said(&vmglean(&case.ds(), &args));
+    assert_eq!(code, 1, "{err}");
+    assert!(said_out.contains("- parentFileNameHint=\"base.vmdk\""), "{said_out}");
+    assert!(said_out.contains("+ parentFileNameHint=\"old.vmdk\""), "{said_out}");
+    // An embedded descriptor is told with its place: the patch holds both texts.
+    let patch = fs::read_to_string(patched.join("s1.vmdk.patch.json")).unwrap();
+    let patch: serde_json::Value = serde_json::from_str(&patch).unwrap();
+    let at = patch["offset_bytes"].as_u64().unwrap() as usize;
+    let (old, new) = (patch["old_text"].as_str().unwrap(), patch["new_text"].as_str().unwrap());
+    let mut copy = fs::read(case.ds().join("s1.vmdk")).unwrap();
+    assert!(copy[at..].starts_with(old.as_bytes()));
+    copy[at..at + old.len()].fill(0);
+    copy[at..at + new.len()].copy_from_slice(new.as_bytes());
+    fs::write(case.ds().join("s1.vmdk"), copy).unwrap();
+    same(&truth(&case, "s2.vmdk"), &whole, "qemu-img follows the patched name");
+    fs::remove_file(case.ds().join("old.vmdk")).unwrap();
+    fs::write(case.ds().join("base.vmdk"), text).unwrap();
+
+    let case = Case::new();
+    case.three_links();
+    let cid = case.key("s2.vmdk", "parentCID");
+    case.patch(
+        "s2.vmdk",
+        &format!("parentCID={cid}"),
+        &format!("parentCID={}", "5".repeat(cid.len())),
+    );
+    let patched = case.out();
+    let args = ["consolidate", "s2.vmdk", "--patch", patched.to_str().unwrap()];
+    let (code, said_out, err) = said(&vmglean(&case.ds(), &args));
+    assert_eq!(code, 1, "{err}");
+    let right = format!("+ parentCID={:0>8}  (s1.vmdk has this CID)", case.key("s1.vmdk", "CID"));
+    assert!(said_out.contains(&right), "{right}: {said_out}");
 }

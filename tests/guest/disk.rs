@@ -40,11 +40,11 @@ pub(crate) fn tool(name: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
-fn below(rng: &mut Rng, end: u64) -> u64 {
+pub(crate) fn below(rng: &mut Rng, end: u64) -> u64 {
     rng.draw() % end
 }
 
-fn text(rng: &mut Rng, length: usize) -> Vec<u8> {
+pub(crate) fn text(rng: &mut Rng, length: usize) -> Vec<u8> {
     const WORDS: [&str; 16] = [
         "invoice",
         "the",
@@ -75,7 +75,7 @@ fn text(rng: &mut Rng, length: usize) -> Vec<u8> {
     out
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -90,7 +90,7 @@ fn crc_chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
     out
 }
 
-fn png(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn png(bytes: &[u8]) -> Vec<u8> {
     let mut out = b"\x89PNG\r\n\x1A\n".to_vec();
     out.extend(crc_chunk(b"IHDR", &[0, 0, 1, 0, 0, 0, 1, 0, 8, 0, 0, 0, 0]));
     for part in gzip(bytes).chunks(8192) {
@@ -208,15 +208,22 @@ pub(crate) fn ntfs(mib: u64, small: usize, cluster: u32) -> Disk {
     let truth = filled.unwrap();
     // ntfs-3g lets go of the image a moment after the mount is gone.
     let volume = settled(Path::new(image));
+    Disk { bytes: partitioned(&volume, "1:0700"), truth }
+}
+
+/// A disk with a GPT and this volume in its only partition.
+pub(crate) fn partitioned(volume: &[u8], kind: &str) -> Vec<u8> {
+    let scratch = tempfile::tempdir().unwrap();
     let disk = scratch.path().join("disk.img");
-    fs::File::create(&disk).unwrap().set_len(START + (mib << 20) + (1 << 20)).unwrap();
-    let last = (START + (mib << 20)) / 512 - 1;
+    let length = volume.len() as u64;
+    fs::File::create(&disk).unwrap().set_len(START + length + (1 << 20)).unwrap();
+    let last = (START + length) / 512 - 1;
     let partition = format!("1:2048:{last}");
     let path = disk.to_str().unwrap();
-    tool("sgdisk", &["-n", &partition, "-t", "1:0700", "-c", "1:Basic data partition", path]);
+    tool("sgdisk", &["-n", &partition, "-t", kind, "-c", "1:Basic data partition", path]);
     let mut bytes = fs::read(&disk).unwrap();
-    bytes[START as usize..][..volume.len()].copy_from_slice(&volume);
-    Disk { bytes, truth }
+    bytes[START as usize..][..volume.len()].copy_from_slice(volume);
+    bytes
 }
 
 /// The image once two readings of it, a moment apart, are the same and its user is gone.

@@ -10,7 +10,9 @@
 )]
 
 mod disk;
+mod ext;
 mod hostile;
+mod logs;
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +23,7 @@ use std::{
 use disk::{Disk, ntfs, sha};
 use vmglean::{
     guest::{
-        Ground, GuestFile, NtfsFiles, Verdict, ntfs::StreamReader, scan::scan, volumes::volumes,
+        Files, Ground, GuestFile, Stream, StreamReader, Verdict, scan::scan, volumes::volumes,
     },
     triage::{
         judge::{Facts, JudgeOptions, Run, State, Survey, judge},
@@ -52,14 +54,14 @@ fn files(bytes: &Vec<u8>, runs: &[Run]) -> Vec<Found> {
     let mut found = Vec::new();
     for volume in &volumes.volumes {
         println!("{:#x} {:?} {:?}", volume.start, volume.kind, volume.rests_on);
-        let Some(files) = NtfsFiles::open(&ground, &hits, volume) else { continue };
+        let Some(files) = Files::open(&ground, &hits, volume) else { continue };
         println!(
             "{} records, {} lost names, {}",
             files.records(),
             files.lost_names(),
             files.rests_on()
         );
-        let mut sink = |file: GuestFile, stream: Option<vmglean::guest::ntfs::Stream>| {
+        let mut sink = |file: GuestFile, stream: Option<Stream>| {
             let content = stream.filter(|stream| stream.size < 64 * MIB).and_then(|stream| {
                 let mut bytes = vec![0; stream.size as usize];
                 StreamReader::new(&ground, &stream)

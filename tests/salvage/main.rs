@@ -6,7 +6,9 @@
     reason = "a test's helpers fail as the test does"
 )]
 
+mod faults;
 mod host;
+mod lost;
 mod make;
 mod package;
 
@@ -399,9 +401,32 @@ fn memory_is_found_and_named_as_volatility_wants_it() {
     let image = fs::read(memory.join("srv-Snapshot2.vmem")).unwrap();
     assert_eq!(image, fs::read(estate.file("srv-Snapshot2.vmem")).unwrap(), "{record:#}");
     assert!(memory.join("srv-Snapshot2.vmsn").exists());
+    // Under these names volatility3 finds the two together, and the memory's two regions by them.
+    if let Some(segments) = volatility(&memory.join("srv-Snapshot2.vmem")) {
+        assert_eq!(segments, "0 0 786432\n4294967296 786432 262144\n");
+    }
     // Memory inside the state file is taken out, since volatility reads it only beside it.
     let inside = fs::read(memory.join("srv-abc.vmem")).unwrap();
     assert_eq!((inside.len(), inside[0], inside[4096]), (256 * 4096, 0, 1));
+}
+
+/// The segments that volatility3 reads a memory image in, by the state file it finds for it.
+fn volatility(image: &Path) -> Option<String> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let library = here.join("target/volatility3");
+    if !library.exists() {
+        println!("skipped: no volatility3 in target/volatility3; tests/run puts it there");
+        return None;
+    }
+    let done = Command::new("python3")
+        .arg(here.join("tests/salvage/volatility_pair.py"))
+        .arg(image)
+        .env("PYTHONPATH", library)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    Some(String::from_utf8(done.stdout).unwrap())
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
     salvage, vmglean,
 };
 
-fn tool(folder: &Path, name: &str, args: &[&str]) -> String {
+pub(crate) fn tool(folder: &Path, name: &str, args: &[&str]) -> String {
     let done = Command::new(name).args(args).current_dir(folder).output();
     let done = done.unwrap_or_else(|error| panic!("{name} (see tests/run): {error}"));
     assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
@@ -30,6 +30,11 @@ fn holds(folder: &Path, own: &Path) {
     let envelope = read.value;
     let names: Vec<&str> = envelope.files.iter().map(|file| file.href.as_str()).collect();
     assert_eq!(names, ["srv-disk1.vmdk", "srv.nvram"]);
+    // As vCenter's own exports name it.
+    let nvram = "<vmw:ExtraConfig ovf:required=\"false\" vmw:key=\"nvram\" \
+                 vmw:value=\"ovf:/file/file2\"/>";
+    assert!(String::from_utf8_lossy(&text).contains(nvram));
+    assert_eq!(envelope.files[1].id, "file2");
     for file in &envelope.files {
         let length = fs::metadata(folder.join(&file.href)).unwrap().len();
         assert_eq!(file.size.unwrap().0, length, "{}", file.href);

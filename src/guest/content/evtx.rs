@@ -5,15 +5,17 @@ use vmglean_formats::{ByteOffset, MediumError, ReadAt};
 use super::{Content, Told};
 
 const KIND: &str = "evtx";
-const HEAD_BYTES: u64 = 4096;
-const CHUNK_BYTES: u64 = 65_536;
+/// Bytes before the first chunk.
+pub(in crate::guest) const HEAD_BYTES: u64 = 4096;
+/// Bytes of every chunk.
+pub(in crate::guest) const CHUNK_BYTES: u64 = 65_536;
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
 /// Whether a chunk's two checksums hold; `None` where it is no chunk.
-pub(super) fn is_chunk_whole(chunk: &[u8]) -> Option<bool> {
+pub(in crate::guest) fn is_chunk_whole(chunk: &[u8]) -> Option<bool> {
     if !chunk.starts_with(b"ElfChnk\0") {
         return None;
     }

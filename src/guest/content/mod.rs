@@ -13,7 +13,10 @@ use std::io;
 
 use vmglean_formats::{ByteOffset, ReadAt};
 
-pub use super::ntfs::Content;
+pub use super::Content;
+pub(in crate::guest) use evtx::{
+    CHUNK_BYTES as EVTX_CHUNK_BYTES, HEAD_BYTES as EVTX_HEAD_BYTES, is_chunk_whole,
+};
 
 /// What a test found.
 #[derive(Clone, Debug, PartialEq, Eq)]

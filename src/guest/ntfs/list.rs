@@ -10,16 +10,17 @@ use rayon::prelude::*;
 use vmglean_formats::ntfs::{FileRecord, attribute_list, filetime_to_unix_ns, kinds};
 
 use super::{
-    Content, Extents, GuestFile, RecordFact, Verdict,
-    claims::Claims,
+    assemble::Frame,
     ghosts::{Ghost, Ghosts},
     place::{Entry, Placed, content_of, place},
-    stream::{Frame, Stream},
     tree::{ROOT, Tree},
-    verdict::{Bitmap, Judged, judge},
+    verdict::judge,
 };
 use crate::guest::{
-    Ground, Tally, content,
+    Content, Extents, Ground, GuestFile, RecordFact, Sink, Stream, Tally, Verdict,
+    claims::Claims,
+    content,
+    judge::{Bitmap, Judged, blindness, kind_by_name},
     scan::{Hits, RecordHit},
     volumes::{NtfsGeometry, Volume, VolumeKind, read_record},
 };
@@ -33,9 +34,6 @@ const MOST_TRIALS: usize = 2048;
 const LARGEST_TRIAL: u64 = 4 << 20;
 /// Records below this belong to the file system.
 const FIRST_OF_USERS: u64 = 24;
-
-/// Takes files with their streams, in the order of their records.
-pub type Sink<'s> = dyn FnMut(GuestFile, Option<Stream>) -> io::Result<()> + 's;
 
 /// The files of one NTFS volume.
 pub struct NtfsFiles<'a> {
@@ -120,15 +118,7 @@ impl<'a> NtfsFiles<'a> {
             })
             .map(|(file, _)| (file.content == Content::Proven, file.is_map_alarm()))
             .collect();
-        let tested = told.iter().filter(|(proven, alarm)| *proven || *alarm).count();
-        let alarms = told.iter().filter(|(_, alarm)| *alarm).count();
-        let is_blind =
-            (alarms >= 2 && alarms * 50 >= tested) || (alarms >= 3 && alarms * 200 >= tested);
-        is_blind.then(|| {
-            format!(
-                "the map misses damage: {alarms} of {tested} files with checksums contradict it"
-            )
-        })
+        blindness(&told)
     }
 
     /// Records found at their places.
@@ -395,7 +385,7 @@ impl<'a> NtfsFiles<'a> {
             content: Content::Untested,
             verdict: Verdict::Lost,
             tally: Tally::default(),
-            kind: super::verdict::kind_by_name(&ghost.name.name, ghost.name.is_folder()),
+            kind: kind_by_name(&ghost.name.name, ghost.name.is_folder()),
             reparse: None,
             times: [created, changed, record, read],
             places: Vec::new(),

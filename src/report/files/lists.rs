@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{FileLine, word};
 use crate::{
-    guest::{GuestFile, get::Written},
+    guest::{Chunk, EventLog, GuestFile, LOG_HEAD_BYTES, Stream, get::Written},
     report::record::RecordPath,
 };
 
@@ -22,7 +22,7 @@ pub struct ManifestLine {
     pub path: RecordPath,
     /// Its volume.
     pub volume: u32,
-    /// Its verdict.
+    /// Its verdict; `rebuilt` of a log made from the chunks of a damaged one.
     pub verdict: String,
     /// Bytes written.
     pub length_bytes: u64,
@@ -41,6 +41,9 @@ pub struct ManifestLine {
     pub created: Option<String>,
     /// Last change of content.
     pub modified: Option<String>,
+    /// Of a rebuilt event log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilt: Option<RebuiltLog>,
 }
 
 /// Bytes of an output file.
@@ -52,8 +55,29 @@ pub struct ManifestRange {
     pub length_bytes: u64,
     /// First byte on the virtual disk; `null` for zeros.
     pub source_offset_bytes: Option<u64>,
-    /// `intact`, `hole` (zeros by the guest's word) or `left-out` (zeros in place of bad bytes).
+    /// `intact`, `hole` (zeros by the guest's word), `left-out` (zeros in place of bad bytes) or
+    /// `made` (written anew).
     pub state: String,
+}
+
+/// What is left of an event log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RebuiltLog {
+    /// The damaged log's own verdict.
+    pub of_verdict: String,
+    /// Chunks whose checksums hold; all others are left out.
+    pub chunks: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Numbers of the first and the last record.
+    pub first_record: u64,
+    /// The last one.
+    pub last_record: u64,
+    /// Stretches of record numbers between them that are lost: first and last.
+    pub missing: Vec<(u64, u64)>,
+    /// What speaks against the damaged log's own record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
 }
 
 /// Writes the manifest line by line.
@@ -123,8 +147,72 @@ impl ManifestLine {
             links: written.links.iter().cloned().map(RecordPath::from).collect(),
             created: line.created,
             modified: line.modified,
+            rebuilt: None,
         }
     }
+
+    /// The line of an event log that was rebuilt from a damaged one.
+    #[must_use]
+    pub fn rebuilt(
+        disk: &RecordPath,
+        (file, stream): (&GuestFile, &Stream),
+        log: &EventLog,
+        written: &Written,
+    ) -> Self {
+        let mut ranges = vec![ManifestRange {
+            offset_bytes: 0,
+            length_bytes: LOG_HEAD_BYTES,
+            source_offset_bytes: None,
+            state: "made".to_owned(),
+        }];
+        let mut at = LOG_HEAD_BYTES;
+        for chunk in &log.chunks {
+            ranges.extend(origins(file, stream, chunk, at));
+            at += Chunk::BYTES;
+        }
+        let number = |record: Option<u64>| record.unwrap_or_default();
+        let rebuilt = RebuiltLog {
+            of_verdict: word(file.verdict).to_owned(),
+            chunks: log.chunks.len() as u64,
+            records: log.records(),
+            first_record: number(log.chunks.first().map(|chunk| chunk.first)),
+            last_record: number(log.chunks.iter().map(|chunk| chunk.last).max()),
+            missing: log.missing.clone(),
+            doubts: file.doubts.clone(),
+        };
+        Self {
+            verdict: "rebuilt".to_owned(),
+            ranges: without(ranges, &written.holes),
+            rebuilt: Some(rebuilt),
+            ..Self::new(disk, file, written)
+        }
+    }
+}
+
+/// Where the bytes of a chunk that stands at `to` come from.
+fn origins(file: &GuestFile, stream: &Stream, chunk: &Chunk, to: u64) -> Vec<ManifestRange> {
+    let end = chunk.at.saturating_add(Chunk::BYTES);
+    let range = |from: u64, until: u64, source: Option<u64>, state: &str| ManifestRange {
+        offset_bytes: to + (from - chunk.at),
+        length_bytes: until - from,
+        source_offset_bytes: source,
+        state: state.to_owned(),
+    };
+    // Compressed bytes do not lie on the disk as they are.
+    if stream.unit_bytes > 0 {
+        return vec![range(chunk.at, end, None, "intact")];
+    }
+    let mut ranges = Vec::new();
+    for place in &file.places {
+        let (from, until) =
+            (place.offset.max(chunk.at), place.offset.saturating_add(place.length).min(end));
+        if from < until {
+            let source = place.disk_offset.map(|disk| disk.saturating_add(from - place.offset));
+            let state = if source.is_some() { "intact" } else { "hole" };
+            ranges.push(range(from, until, source, state));
+        }
+    }
+    ranges
 }
 
 /// The ranges with what was left out cut from them, in order and without overlap.

@@ -4,7 +4,9 @@ mod lists;
 mod record;
 mod text;
 
-pub use lists::{Manifest, ManifestLine, ManifestRange, body_line, hashdeep_head, hashdeep_line};
+pub use lists::{
+    Manifest, ManifestLine, ManifestRange, RebuiltLog, body_line, hashdeep_head, hashdeep_line,
+};
 pub use record::{
     FILES_SCHEMA, FileLine, FilesRecord, FilesSummary, RunLine, Tallied, VolumeRecord,
     volume_record,

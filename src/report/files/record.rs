@@ -9,7 +9,7 @@ use crate::{
     finding::{Finding, Weight},
     guest::{
         Content, Extents, GuestFile, RecordFact, Verdict,
-        volumes::{Volume, VolumeKind},
+        volumes::{Volume, VolumeKind, ext_name},
     },
     report::record::{RecordPath, RunInfo},
 };
@@ -161,6 +161,14 @@ pub struct FilesSummary {
     pub folder_count: u64,
     /// Files whose record and extents are intact and whose content contradicts.
     pub map_alarms: u64,
+    /// Event logs that were rebuilt from the chunks of damaged ones.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rebuilt_logs: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A verdict's word.
@@ -257,6 +265,9 @@ fn add(sum: &mut Tallied, bytes: u64) {
 pub fn volume_record(volume: &Volume) -> VolumeRecord {
     let (kind, cluster_bytes) = match volume.kind {
         VolumeKind::Ntfs(geometry) => (Some("NTFS".to_owned()), Some(geometry.cluster_bytes)),
+        VolumeKind::Ext(shape) => {
+            (Some(ext_name(&shape).to_owned()), u32::try_from(shape.block_bytes).ok())
+        }
         VolumeKind::Named(name) => (Some(name.to_owned()), None),
         VolumeKind::Unknown => (None, None),
     };

@@ -104,6 +104,10 @@ pub fn write_summary(out: &mut dyn Write, summary: &FilesSummary) -> io::Result<
         );
         writeln!(out, "{}", painted(BAD, &text))?;
     }
+    if summary.rebuilt_logs > 0 {
+        let logs = count(summary.rebuilt_logs);
+        writeln!(out, "  {logs} damaged event logs rebuilt from their chunks that hold")?;
+    }
     for (title, groups) in [("by folder", &summary.folders), ("by kind", &summary.kinds)] {
         let mut all: Vec<_> = groups.iter().collect();
         all.sort_by_key(|(name, by)| {

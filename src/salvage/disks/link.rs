@@ -125,6 +125,9 @@ impl<'a> ChainFiles<'a, '_> {
         line: Option<u64>,
         plan: &MachinePlan,
     ) -> Result<(String, u64, Option<PlannedFile>), String> {
+        if extent.is_device() {
+            return Err("it is a raw device: a LUN holds its data, no file does".to_owned());
+        }
         let Some(id) = extent.file else {
             return Err(format!("its extent {:?} is not there", extent.name));
         };

@@ -15,7 +15,7 @@ use super::{
     snapshots,
 };
 use crate::{
-    catalog::{FileId, Machine, MachineDisk},
+    catalog::{FileId, LinkExtent, Machine, MachineDisk},
     disk::{Companions, FolderCompanions, open_chain},
     finding::Weight,
     source::{Access, EvidenceRoot, RecordPath},
@@ -33,6 +33,17 @@ pub enum Carried {
     Left,
     /// Nothing of it was found.
     Missing,
+}
+
+/// A file under another name that could be an extent the disk misses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Candidate {
+    /// The file.
+    pub path: RecordPath,
+    /// What the disk calls the extent.
+    pub wanted: String,
+    /// What speaks for it.
+    pub why: String,
 }
 
 /// One disk of a salvaged machine.
@@ -56,6 +67,8 @@ pub struct DiskPlan {
     pub carried: Carried,
     /// Links left out at the top because they are damaged.
     pub links_left_out: usize,
+    /// Files under other names that could be extents it misses; none of them is carried over.
+    pub candidates: Vec<Candidate>,
 }
 
 /// What the planning of disks shares.
@@ -177,9 +190,14 @@ impl Layout<'_> {
                     Err(why) => {
                         carried = Carried::Left;
                         let what = format!("disk {}: {why}", disk.name);
-                        let next =
-                            Some("vmglean chain shows its links and what could replace them");
-                        plan.tell("disk.not-carried", Weight::Damage, what, next);
+                        let device =
+                            links.iter().flat_map(|l| &l.extents).any(LinkExtent::is_device);
+                        let next = if device {
+                            "image the LUN, or map it to the new machine"
+                        } else {
+                            "vmglean chain shows its links and what could replace them"
+                        };
+                        plan.tell("disk.not-carried", Weight::Damage, what, Some(next));
                     }
                 }
             }
@@ -200,10 +218,21 @@ impl Layout<'_> {
                 reason,
                 carried,
                 links_left_out: start,
+                candidates: self.candidates(number),
             });
         }
         attach::attach(self, config, plan, facts);
         files
+    }
+
+    fn candidates(&self, disk: usize) -> Vec<Candidate> {
+        let of = self.machine.lookalikes.iter().filter(|like| like.disk == Some(disk));
+        of.map(|like| Candidate {
+            path: RecordPath::from(self.opener.file(like.file).shown.clone()),
+            wanted: like.wanted.clone(),
+            why: like.why.clone(),
+        })
+        .collect()
     }
 
     /// What the first disk's partition table tells.

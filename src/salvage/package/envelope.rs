@@ -137,13 +137,19 @@ fn card_kind(card: &Nic) -> &'static str {
     }
 }
 
+/// The `.nvram`'s id: it stands behind the disks in the list of files.
+fn nvram_id(disks: &[PackedDisk]) -> String {
+    format!("file{}", disks.len() + 1)
+}
+
 fn network(card: &Nic) -> String {
     card.network.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| "VM Network".to_owned())
 }
 
 /// The text, and `made_of` in a comment at its head, by which a second run knows its own work.
 ///
-/// `id` is the machine's name inside the package; `nvram` the name and length of its file.
+/// `id` is the machine's name inside the package; `nvram` the name and length of its file, which is
+/// listed and named by an `ExtraConfig` as exports of vCenter do (samples of govmomi's `ovf/fixtures`).
 pub(super) fn envelope(
     vmx: &Vmx,
     name: &str,
@@ -172,8 +178,8 @@ pub(super) fn envelope(
         line(format!("    <File ovf:href=\"{file}\" ovf:id=\"file{n}\" ovf:size=\"{size}\"/>"));
     }
     if let Some((file, size)) = nvram {
-        let file = escaped(file);
-        line(format!("    <File ovf:href=\"{file}\" ovf:id=\"nvram\" ovf:size=\"{size}\"/>"));
+        let (file, id) = (escaped(file), nvram_id(disks));
+        line(format!("    <File ovf:href=\"{file}\" ovf:id=\"{id}\" ovf:size=\"{size}\"/>"));
     }
     line("  </References>\n  <DiskSection>\n    <Info>Virtual disks</Info>".to_owned());
     for (number, disk) in disks.iter().enumerate() {
@@ -324,7 +330,7 @@ fn hardware(vmx: &Vmx, id: &str, disks: &[PackedDisk], cards: &[&Nic], nvram: bo
         set("Config", "bootOptions.efiSecureBootEnabled", "true");
     }
     if nvram {
-        set("ExtraConfig", "nvram", "ovf:/file/nvram");
+        set("ExtraConfig", "nvram", &format!("ovf:/file/{}", nvram_id(disks)));
     }
     out.push_str("    </VirtualHardwareSection>\n");
     out

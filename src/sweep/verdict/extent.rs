@@ -16,6 +16,10 @@ impl<'a> Parts<'a> {
         if !extent.needs_file() {
             return LinkState::Whole;
         }
+        if extent.is_device() {
+            let why = format!("{:?} points to a LUN, which was not looked at", extent.name);
+            return self.note(LinkState::Undetermined, why);
+        }
         let Some(id) = extent.file else {
             return self.note(LinkState::Missing, format!("extent {:?} is not there", extent.name));
         };

@@ -91,7 +91,8 @@ const GAPS: [&str; 10] = [
 ];
 
 /// Findings by which a part may lie somewhere that was not followed, so that it is not yet lost.
-const PERHAPS_ELSEWHERE: [&str; 5] = [
+const PERHAPS_ELSEWHERE: [&str; 6] = [
+    "chain.raw-device",
     "disk.unnamed",
     "name.outside",
     "chain.extent-is-descriptor",

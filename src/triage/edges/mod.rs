@@ -12,7 +12,7 @@ use vmglean_formats::{ByteOffset, ReadAt};
 /// Bytes looked at on either side of the block boundary.
 const REACH: u64 = 4096;
 /// Cuts this many bits less likely than the best are still possible (one in 8 million).
-const DOUBT_BITS: f32 = 23.0;
+const DOUBT_BITS: i64 = 23;
 /// Weight of "any byte" in the model of plaintext: what a stray byte costs at most.
 const STRAY: f32 = 0.03;
 
@@ -62,9 +62,8 @@ impl Edge {
 pub fn find_edge(source: &dyn ReadAt, near: u64, side: Side, limit: &Range<u64>) -> Option<Edge> {
     let low = near.saturating_sub(REACH).max(limit.start);
     let high = near.saturating_add(REACH).min(limit.end);
-    let bytes = read(source, low..high)?;
     // The plaintext's law comes from beyond the reach, and from the reach's own outer half.
-    let model_range = match side {
+    let model = match side {
         Side::Start => {
             low.saturating_sub(REACH).max(limit.start)..near.saturating_sub(REACH / 2).max(low)
         }
@@ -72,8 +71,13 @@ pub fn find_edge(source: &dyn ReadAt, near: u64, side: Side, limit: &Range<u64>)
             near.saturating_add(REACH / 2).min(high)..high.saturating_add(REACH).min(limit.end)
         }
     };
-    let model = Model::of(&read(source, model_range)?);
-    Some(change_point(&bytes, low, side, &model))
+    let all = low.min(model.start)..high.max(model.end);
+    let bytes = read(source, all.clone())?;
+    let part = |range: Range<u64>| {
+        let inside = |at: u64| usize::try_from(at.checked_sub(all.start)?).ok();
+        bytes.get(inside(range.start)?..inside(range.end)?)
+    };
+    Some(change_point(part(low..high)?, low, side, &Model::of(part(model)?)))
 }
 
 /// Compressed bytes from which their law is taken.
@@ -177,8 +181,16 @@ fn read(source: &dyn ReadAt, range: Range<u64>) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// How many bits more likely each byte is as plaintext than as ciphertext.
-struct Model([f32; 256]);
+/// How many bits more likely each byte is as plaintext than as ciphertext, in parts of
+/// [`BIT`]: whole numbers, so that sums are the same however they are made.
+struct Model([i64; 256]);
+
+/// One bit of likelihood.
+const BIT: i64 = 1 << 16;
+
+fn in_parts(bits: f32) -> i64 {
+    (bits * BIT as f32) as i64
+}
 
 impl Model {
     fn of(bytes: &[u8]) -> Self {
@@ -192,7 +204,7 @@ impl Model {
             let seen = (counts[value] as f32 + 0.5 / 256.0) / total;
             let zero = if value == 0 { 1.0 } else { 0.0 };
             let p = (1.0 - STRAY - 0.05) * seen + 0.05 * zero + STRAY / 256.0;
-            (p * 256.0).log2()
+            in_parts((p * 256.0).log2())
         }))
     }
 }
@@ -205,28 +217,28 @@ impl Model {
             counts[usize::from(byte)] += 1;
         }
         let total = bytes.len() as f32 + 256.0;
-        Self(std::array::from_fn(|value| ((counts[value] as f32 + 1.0) / total * 256.0).log2()))
+        Self(std::array::from_fn(|value| {
+            in_parts(((counts[value] as f32 + 1.0) / total * 256.0).log2())
+        }))
     }
 }
 
 fn change_point(bytes: &[u8], origin: u64, side: Side, model: &Model) -> Edge {
     // Sum over the plaintext side; the cut lies before byte `index` of the walk.
-    let mut sums = Vec::with_capacity(bytes.len() + 1);
-    let mut sum = 0.0_f32;
-    sums.push(sum);
-    let step = |sum: &mut f32, byte: u8, sums: &mut Vec<f32>| {
-        *sum += model.0[usize::from(byte)];
-        sums.push(*sum);
+    let mut sums = vec![0; bytes.len() + 1];
+    let mut sum = 0;
+    let mut step = |(place, &byte): (&mut i64, &u8)| {
+        sum += model.0[usize::from(byte)];
+        *place = sum;
     };
+    let places = sums.iter_mut().skip(1);
     match side {
-        Side::Start => bytes.iter().for_each(|&b| step(&mut sum, b, &mut sums)),
-        Side::End => bytes.iter().rev().for_each(|&b| step(&mut sum, b, &mut sums)),
+        Side::Start => places.zip(bytes).for_each(&mut step),
+        Side::End => places.zip(bytes.iter().rev()).for_each(&mut step),
     }
-    let (best, most) = sums
-        .iter()
-        .enumerate()
-        .fold((0, f32::MIN), |(best, most), (i, &s)| if s > most { (i, s) } else { (best, most) });
-    let possible = |s: &f32| *s >= most - DOUBT_BITS;
+    let most = sums.iter().fold(i64::MIN, |most, &sum| most.max(sum));
+    let best = sums.iter().position(|&sum| sum == most).unwrap_or(0);
+    let possible = |sum: &i64| *sum >= most - DOUBT_BITS * BIT;
     let first = sums.iter().position(possible).unwrap_or(best);
     let last = sums.iter().rposition(possible).unwrap_or(best);
     let place = |cut: usize| match side {

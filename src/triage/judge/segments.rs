@@ -1,5 +1,6 @@
 //! Random-like segments and their edges.
 
+use rayon::prelude::*;
 use vmglean_formats::ReadAt;
 
 use super::survey::{Survey, Tone};
@@ -88,7 +89,8 @@ pub(super) fn segments(source: &dyn ReadAt, survey: &Survey, size: u64) -> Vec<S
             || !(explained(s.start.checked_sub(1)) || explained(Some(s.end)))
     });
     let limit = 0..size;
-    for segment in all.iter_mut().take(MOST_REFINED) {
+    let refined = all.len().min(MOST_REFINED);
+    all.par_iter_mut().take(refined).for_each(|segment| {
         let plain = |at: Option<u64>| {
             at.is_some_and(|at| {
                 matches!(survey.tone_at(at), Some(Tone::Plain | Tone::Zero | Tone::Absent))
@@ -115,6 +117,6 @@ pub(super) fn segments(source: &dyn ReadAt, survey: &Survey, size: u64) -> Vec<S
             segment.soft_last = find_packed_edge(source, segment.end, Side::End, &packed, &limit);
         }
         segment.soften_last();
-    }
+    });
     all
 }

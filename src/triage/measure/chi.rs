@@ -30,7 +30,11 @@ impl ChiSquare {
         if bytes == 0 {
             return Self(0);
         }
-        let scaled = u128::from(sum_of_squares) * 4096 / u128::from(bytes);
+        // The wide division takes ten times as long, and this is done for every block.
+        let scaled = match sum_of_squares.checked_mul(4096) {
+            Some(scaled) => u128::from(scaled / bytes),
+            None => u128::from(sum_of_squares) * 4096 / u128::from(bytes),
+        };
         let sixteenths = scaled.saturating_sub(16 * u128::from(bytes));
         Self(u32::try_from(sixteenths).unwrap_or(u32::MAX))
     }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use rayon::prelude::*;
+
 use super::{
     Rule,
     nice::{cost, fractions, nicest},
@@ -64,15 +66,18 @@ const FINALISTS: usize = 12;
 pub fn fit(survey: &Survey, seen: &[SeenRun], library: &[Rule], size: u64) -> Option<Rule> {
     let edges = Edges::of(seen);
     let head = seen.first().filter(|s| s.start == 0).and_then(|s| s.last);
-    let mut first: Vec<Rule> = Vec::new();
     let mut tried = twins(seen, size);
     for (period, _) in periods(&edges, size) {
         tried.extend(combs(&edges, period, size));
     }
     let behind: Vec<Rule> = tried.iter().flat_map(|r| behind_head(r, head, size)).collect();
-    for rule in tried.into_iter().chain(behind) {
-        first.extend(weigh(survey, &edges, rule, FIRST_RUNS, parameter_cost(&rule, head, size)));
-    }
+    tried.extend(behind);
+    let mut first: Vec<Rule> = tried
+        .into_par_iter()
+        .filter_map(|rule| {
+            weigh(survey, &edges, rule, FIRST_RUNS, parameter_cost(&rule, head, size))
+        })
+        .collect();
     first.sort_by(|a, b| b.score.total_cmp(&a.score));
     first.dedup_by_key(|r| (r.start % r.period.max(1), r.run, r.period));
     first.truncate(FINALISTS);
@@ -395,7 +400,7 @@ fn weigh_as_it_is(survey: &Survey, edges: &Edges, mut rule: Rule) -> Option<Rule
     let all = gains(survey, edges, &rule, rule.comb_runs());
     let head = (rule.head_start < rule.head_end).then(|| {
         let next = if rule.run > 0 { rule.start } else { rule.head_end };
-        score::gain(survey, edges, &(rule.head_start..rule.head_end), next)
+        score::gain(survey, edges, &(rule.head_start..rule.head_end), next, &mut 0)
     });
     let sum: f64 = all.iter().chain(&head).map(|g| g.nats).sum();
     rule.confirmed = all.iter().filter(|g| g.confirmed).count() as u64;
@@ -413,12 +418,13 @@ fn gains(survey: &Survey, edges: &Edges, rule: &Rule, runs: u64) -> Vec<Gain> {
     // A gap that looks random speaks against the rule, but a whole region that does speaks once:
     // it has one cause.
     let mut was_hidden = false;
+    let mut from = 0;
     (0..runs)
         .filter_map(|nth| rule.comb_run(nth))
         .map(|run| {
             let next = (run.start + rule.period).min(survey.size_bytes).max(run.end);
             let next = if run.end >= rule.stop { run.end } else { next };
-            let mut gain = score::gain(survey, edges, &run, next);
+            let mut gain = score::gain(survey, edges, &run, next, &mut from);
             if gain.is_hidden && !was_hidden {
                 gain.nats += HIDDEN;
             }

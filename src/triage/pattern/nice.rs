@@ -44,8 +44,9 @@ fn fraction(low: u64, high: u64, size: u64) -> Option<u64> {
 
 /// Hundredths, parts and halvings of the disk's size in `low..=high`, as programs round them.
 pub(super) fn fractions(low: u64, high: u64, size: u64) -> impl Iterator<Item = u64> {
+    let (hundredth, rest) = (size / 100, size % 100);
     (1..=50)
-        .flat_map(move |p| [size / 100 * p, (u128::from(size) * u128::from(p) / 100) as u64])
+        .flat_map(move |p| [hundredth * p, hundredth * p + rest * p / 100])
         .chain((2..=16).flat_map(move |k| [size / k, size >> k.min(12)]))
         .filter(move |value| (low..=high).contains(value) && *value > 4096)
 }

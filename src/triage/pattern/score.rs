@@ -93,15 +93,22 @@ pub struct Gain {
     pub is_hidden: bool,
 }
 
-/// Weighs one run and the gap behind it, which ends at `next`.
-pub(super) fn gain(survey: &Survey, edges: &Edges, run: &Range<u64>, next: u64) -> Gain {
+/// Weighs one run and the gap behind it, which ends at `next`. Runs come in order; `from` is
+/// where the survey is looked at from, 0 for the first.
+pub(super) fn gain(
+    survey: &Survey,
+    edges: &Edges,
+    run: &Range<u64>,
+    next: u64,
+    from: &mut usize,
+) -> Gain {
     let inner = run.start.next_multiple_of(BLOCK)..run.end / BLOCK * BLOCK;
     let mut made = Gain::default();
     if inner.start >= inner.end {
         return made;
     }
     let mut random = 0;
-    for piece in survey.over(&inner) {
+    for piece in survey.over_next(&inner, from) {
         let bytes = piece.end.min(inner.end) - piece.start.max(inner.start);
         match piece.tone {
             Tone::Plain | Tone::Zero | Tone::Absent | Tone::Proven => {
@@ -143,8 +150,7 @@ pub(super) fn gain(survey: &Survey, edges: &Edges, run: &Range<u64>, next: u64) 
     let gap = run.end.next_multiple_of(BLOCK)..next / BLOCK * BLOCK;
     if gap.start < gap.end {
         let stray: u64 = survey
-            .over(&gap)
-            .iter()
+            .over_next(&gap, from)
             .filter(|p| p.tone == Tone::Random)
             .map(|p| p.end.min(gap.end) - p.start.max(gap.start))
             .sum();

@@ -98,7 +98,8 @@ fn agrees(seen: &Seen, prediction: &crate::families::Prediction) -> bool {
     random * 50 >= inside.len() * 49
 }
 
-fn percent(share: f64) -> String {
+/// A share for a reader: never 0 where there is something.
+pub(crate) fn percent(share: f64) -> String {
     let value = share * 100.0;
     if value <= 0.0 {
         "0 %".to_owned()

@@ -23,6 +23,7 @@ mod verdict;
 mod weave;
 mod wider;
 
+pub(crate) use conclude::percent;
 pub use disk::{footer_question, judge_disk, judge_part};
 pub use small::{SmallContext, SmallJudgement, SmallState, judge_bytes, judge_small};
 pub(in crate::triage) use structure::owner_encrypted;

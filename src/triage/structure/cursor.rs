@@ -2,8 +2,10 @@
 
 use vmglean_formats::{ByteOffset, ReadAt};
 
-/// Bytes fetched at a time.
-const PIECE_BYTES: usize = 64 * 1024;
+/// Bytes fetched at first: most walks end soon.
+const FIRST_BYTES: usize = 4096;
+/// Bytes fetched at a time at most.
+const PIECE_BYTES: usize = 128 * 1024;
 
 /// A place in a source. Reads that fail end the walk; nothing is ever read past `end`.
 pub(super) struct Cursor<'a> {
@@ -59,7 +61,8 @@ impl<'a> Cursor<'a> {
     fn fill(&mut self) {
         self.piece_at = self.at;
         let rest = self.end.saturating_sub(self.at);
-        let take = usize::try_from(rest).map_or(PIECE_BYTES, |rest| rest.min(PIECE_BYTES));
+        let take = (self.piece.len() * 2).clamp(FIRST_BYTES, PIECE_BYTES);
+        let take = usize::try_from(rest).map_or(take, |rest| rest.min(take));
         self.piece = self.source.read_up_to(ByteOffset(self.at), take).unwrap_or_default();
     }
 }

@@ -9,36 +9,57 @@ use super::{Walk, cursor::Cursor};
 /// Huffman codes until it hits an end-of-block code.
 const BACK_BYTES: u64 = 128 * 1024;
 
+/// Bytes decoded at a time.
+const OUT_BYTES: usize = 64 * 1024;
+
 /// How a deflate stream ended.
 enum Ended {
-    /// Complete: the checksum of what came out, and its length.
+    /// Complete: the checksum of what came out, and its length. Where neither is what the
+    /// container states, the codes of other bytes passed for the stream's last ones: a file
+    /// that goes on elsewhere, or damage.
     Whole(Crc),
     /// Broken at about this place.
     Broken,
 }
 
-fn inflate(cursor: &mut Cursor<'_>, zlib: bool) -> Ended {
-    let mut state = Decompress::new(zlib);
-    let mut crc = Crc::new();
-    let mut out = vec![0; 64 * 1024];
-    loop {
-        let (read, written) = (state.total_in(), state.total_out());
-        let input = cursor.ahead();
-        if input.is_empty() {
-            return Ended::Broken;
-        }
-        let status = state.decompress(input, &mut out, FlushDecompress::None);
-        let (used, made) = (state.total_in() - read, state.total_out() - written);
-        let Ok(status) = status else { return Ended::Broken };
-        let made = usize::try_from(made).unwrap_or(usize::MAX).min(out.len());
-        crc.update(out.get(..made).unwrap_or_default());
-        if cursor.skip(used).is_none() {
-            return Ended::Broken;
-        }
-        match status {
-            Status::StreamEnd => return Ended::Whole(crc),
-            Status::Ok | Status::BufError if used == 0 && made == 0 => return Ended::Broken,
-            Status::Ok | Status::BufError => {}
+/// Decodes stream after stream in the same memory.
+pub(super) struct Inflater {
+    raw: Decompress,
+    zlib: Decompress,
+    out: Vec<u8>,
+}
+
+impl Inflater {
+    pub(super) fn new() -> Self {
+        Self { raw: Decompress::new(false), zlib: Decompress::new(true), out: vec![0; OUT_BYTES] }
+    }
+
+    fn inflate(&mut self, cursor: &mut Cursor<'_>, zlib: bool) -> Ended {
+        let state = if zlib { &mut self.zlib } else { &mut self.raw };
+        state.reset(zlib);
+        let mut crc = Crc::new();
+        loop {
+            let (read, written) = (state.total_in(), state.total_out());
+            let input = cursor.ahead();
+            if input.is_empty() {
+                return Ended::Broken;
+            }
+            let status = state.decompress(input, &mut self.out, FlushDecompress::None);
+            let (used, made) = (state.total_in() - read, state.total_out() - written);
+            let Ok(status) = status else { return Ended::Broken };
+            let made = usize::try_from(made).unwrap_or(usize::MAX).min(self.out.len());
+            // The Adler-32 of a zlib stream is checked by its decoder.
+            if !zlib {
+                crc.update(self.out.get(..made).unwrap_or_default());
+            }
+            if cursor.skip(used).is_none() {
+                return Ended::Broken;
+            }
+            match status {
+                Status::StreamEnd => return Ended::Whole(crc),
+                Status::Ok | Status::BufError if used == 0 && made == 0 => return Ended::Broken,
+                Status::Ok | Status::BufError => {}
+            }
         }
     }
 }
@@ -52,7 +73,7 @@ fn broken(cursor: &Cursor<'_>, what: &str) -> Walk {
 }
 
 /// A gzip member.
-pub(super) fn gzip(cursor: &mut Cursor<'_>) -> Option<Walk> {
+pub(super) fn gzip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Walk> {
     let [_, _, method, flags, ..] = cursor.take::<10>()?;
     if method != 8 || flags & 0xE0 != 0 {
         return None;
@@ -70,27 +91,31 @@ pub(super) fn gzip(cursor: &mut Cursor<'_>) -> Option<Walk> {
     if flags & 2 != 0 {
         cursor.skip(2)?;
     }
-    match inflate(cursor, false) {
+    match inflater.inflate(cursor, false) {
         Ended::Whole(crc) => {
             let stated = u32::from_le_bytes(cursor.take()?);
             let length = u32::from_le_bytes(cursor.take()?);
-            let agrees = stated == crc.sum() && length == crc.amount();
-            agrees.then(|| Walk::proven(cursor.at(), "gzip member, CRC-32 right"))
+            match (stated == crc.sum(), length == crc.amount()) {
+                (true, true) => Some(Walk::proven(cursor.at(), "gzip member, CRC-32 right")),
+                (false, false) => Some(broken(cursor, "gzip member")),
+                // Something inside it is damaged, and nothing says where.
+                _ => None,
+            }
         }
         Ended::Broken => Some(broken(cursor, "gzip member")),
     }
 }
 
 /// A zlib stream; its Adler-32 is checked while it is decoded.
-pub(super) fn zlib(cursor: &mut Cursor<'_>) -> Option<Walk> {
-    match inflate(cursor, true) {
+pub(super) fn zlib(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Walk> {
+    match inflater.inflate(cursor, true) {
         Ended::Whole(_) => Some(Walk::proven(cursor.at(), "zlib stream, Adler-32 right")),
         Ended::Broken => Some(broken(cursor, "zlib stream")),
     }
 }
 
 /// One entry of a ZIP file.
-pub(super) fn zip(cursor: &mut Cursor<'_>) -> Option<Walk> {
+pub(super) fn zip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Walk> {
     let head = cursor.take::<30>()?;
     let u16_at = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
     let u32_at =
@@ -107,7 +132,7 @@ pub(super) fn zip(cursor: &mut Cursor<'_>) -> Option<Walk> {
         });
     }
     match method {
-        8 => match inflate(cursor, false) {
+        8 => match inflater.inflate(cursor, false) {
             Ended::Whole(sum) => {
                 let (mut stated, mut told) = (crc, length);
                 if flags & 8 != 0 && crc == 0 {
@@ -119,8 +144,11 @@ pub(super) fn zip(cursor: &mut Cursor<'_>) -> Option<Walk> {
                     let _: [u8; 4] = cursor.take()?;
                     told = u32::from_le_bytes(cursor.take()?);
                 }
-                let agrees = stated == sum.sum() && (told == sum.amount() || told == u32::MAX);
-                agrees.then(|| Walk::proven(cursor.at(), "ZIP entry, CRC-32 right"))
+                match (stated == sum.sum(), told == sum.amount() || told == u32::MAX) {
+                    (true, true) => Some(Walk::proven(cursor.at(), "ZIP entry, CRC-32 right")),
+                    (false, false) => Some(broken(cursor, "ZIP entry")),
+                    _ => None,
+                }
             }
             Ended::Broken => Some(broken(cursor, "ZIP entry")),
         },

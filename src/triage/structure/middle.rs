@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use flate2::Crc;
+use rayon::prelude::*;
 use vmglean_formats::{ByteOffset, ReadAt};
 
 use super::{Explained, Strength, media};
@@ -21,8 +22,8 @@ const STUFFED_DOUBT: usize = 5 * 1024;
 const FEWEST_UNITS: usize = 5;
 /// Full LZMA2 chunks likewise: ciphertext shows so many in a row once in a million.
 const FEWEST_CHUNKS: usize = 4;
-/// Packed bytes at which encoders end a chunk: xz and liblzma, 7-Zip.
-const FULL_CHUNKS: [std::ops::RangeInclusive<usize>; 2] = [61_430..=61_450, 49_152..=49_280];
+/// Packed bytes, less one, at which encoders end a chunk: xz and liblzma, 7-Zip.
+const FULL_CHUNKS: [(u16, u16); 2] = [(61_429, 61_449), (49_151, 49_279)];
 /// With the end mark of LZMA2 behind them, and that near a stretch's end, so many are enough.
 const FEWEST_LAST_CHUNKS: usize = 2;
 /// See above.
@@ -31,26 +32,31 @@ const LAST_BYTES: usize = 16 * 1024;
 /// What is left of containers in `zones`, which are in order, whatever became of their
 /// heads: in order, free of overlap.
 pub(super) fn resume(source: &dyn ReadAt, zones: &[Range<u64>]) -> Vec<Explained> {
-    let mut all: Vec<Explained> = Vec::new();
     let mut left = MOST_BYTES;
-    for zone in zones {
-        for part in ends(zone) {
-            let length = part.end - part.start;
-            if length < STUFFED_BYTES as u64 {
-                continue;
+    let parts: Vec<Range<u64>> = zones
+        .iter()
+        .flat_map(ends)
+        .filter(|part| part.end - part.start >= STUFFED_BYTES as u64)
+        .map_while(|part| {
+            left = left.checked_sub(part.end - part.start)?;
+            Some(part)
+        })
+        .collect();
+    let found: Vec<Vec<Explained>> = parts
+        .par_iter()
+        .map_init(Vec::new, |bytes, part| {
+            // At most a zone's two ends.
+            bytes.resize(usize::try_from(part.end - part.start).unwrap_or(0), 0);
+            match source.read_exact_at(bytes, ByteOffset(part.start)) {
+                Ok(()) => met(part.start, bytes),
+                Err(_) => Vec::new(),
             }
-            if left < length {
-                return all;
-            }
-            left -= length;
-            let Ok(bytes) = source.read_up_to(ByteOffset(part.start), length as usize) else {
-                continue;
-            };
-            for found in met(part.start, &bytes) {
-                if all.last().is_none_or(|last| last.range.end <= found.range.start) {
-                    all.push(found);
-                }
-            }
+        })
+        .collect();
+    let mut all: Vec<Explained> = Vec::new();
+    for found in found.into_iter().flatten() {
+        if all.last().is_none_or(|last| last.range.end <= found.range.start) {
+            all.push(found);
         }
     }
     all
@@ -132,7 +138,10 @@ fn units(bytes: &[u8]) -> Vec<(Range<usize>, bool)> {
     let mut all = Vec::new();
     let mut at = 0;
     while at + 5 <= bytes.len() {
-        // Long units are so rare that a chain never begins with one.
+        // Long units are so rare that a chain never begins with one; a short one's length begins
+        // with a zero.
+        let Some(zero) = bytes.get(at..).and_then(|rest| memchr::memchr(0, rest)) else { break };
+        at += zero;
         let Some(first) = unit(bytes, at).filter(|length| *length <= media::LONGEST_UNIT) else {
             at += 1;
             continue;
@@ -195,7 +204,8 @@ fn chunks_of_png(bytes: &[u8]) -> Vec<Range<usize>> {
 fn chunks_of_lzma2(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut all = Vec::new();
     let mut at = 0;
-    while at + 5 <= bytes.len() {
+    while let Some(by) = bytes.get(at..).and_then(full_chunk_of_lzma2) {
+        at += by;
         let (mut last, mut next, mut full) = (at, at, 0);
         // It begins with a full one: others say too little.
         while let Some((length, is_full)) = chunk_of_lzma2(bytes, next) {
@@ -219,6 +229,33 @@ fn chunks_of_lzma2(bytes: &[u8]) -> Vec<Range<usize>> {
     all
 }
 
+/// How far on a full chunk could begin, by the packed length that its header would state.
+fn full_chunk_of_lzma2(bytes: &[u8]) -> Option<usize> {
+    /// Places looked at together, without a branch.
+    const TOGETHER: usize = 64;
+    let mut from = 0;
+    while let Some(most) = bytes.len().checked_sub(from + 4).filter(|most| *most > 0) {
+        let places = most.min(TOGETHER);
+        let part = |by: usize| bytes.get(from + by..from + by + places).unwrap_or_default();
+        let heads = || part(0).iter().zip(part(3)).zip(part(4));
+        let could = |((&control, &high), &low): ((&u8, &u8), &u8)| {
+            (control >= 0x80) & is_full(u16::from_be_bytes([high, low]))
+        };
+        if heads().fold(false, |any, head| any | could(head)) {
+            return heads().position(could).map(|at| from + at);
+        }
+        from += places;
+    }
+    None
+}
+
+/// Whether encoders end a chunk at the packed length that a header states, less one.
+fn is_full(stated: u16) -> bool {
+    let [xz, seven_zip] = FULL_CHUNKS;
+    let within = |(low, high): (u16, u16)| stated.wrapping_sub(low) <= high - low;
+    within(xz) | within(seven_zip)
+}
+
 /// Length of a chunk with its header, and whether it is full.
 fn chunk_of_lzma2(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
     let [control, low_high, low_low, high, low] = *bytes.get(at..)?.first_chunk::<5>()?;
@@ -229,9 +266,9 @@ fn chunk_of_lzma2(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
     let unpacked = (usize::from(control & 0x1F) << 16)
         + usize::from(u16::from_be_bytes([low_high, low_low]))
         + 1;
-    let packed = usize::from(u16::from_be_bytes([high, low])) + 1;
-    let is_full = FULL_CHUNKS.iter().any(|full| full.contains(&packed));
-    (unpacked > packed).then_some((5 + properties + packed, is_full))
+    let stated = u16::from_be_bytes([high, low]);
+    let packed = usize::from(stated) + 1;
+    (unpacked > packed).then_some((5 + properties + packed, is_full(stated)))
 }
 
 #[cfg(test)]
@@ -289,6 +326,28 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].range, start as u64..end as u64);
         assert_eq!(found[0].strength, Strength::Walked);
+    }
+
+    #[test]
+    fn full_chunks_of_lzma2_are_followed_wherever_the_first_of_them_begins() {
+        for start in [0, 1, 63, 64, 65, 30_001] {
+            let mut bytes = noise(1, start);
+            for n in 0..5_u64 {
+                // Control byte of a chunk without new properties, 64 KiB less one unpacked, and
+                // the packed length less one.
+                bytes.extend([0x80, 0xFF, 0xFE, 0xEF, 0xF8]);
+                bytes.extend(noise(n, 0xEFF9));
+            }
+            bytes.push(0);
+            let end = bytes.len() as u64;
+            bytes.extend(noise(9, 200));
+            let found = met(0, &bytes);
+            assert_eq!(found.len(), 1, "{start} {found:?}");
+            assert_eq!(
+                (found[0].range.clone(), found[0].strength),
+                (start as u64..end, Strength::Named)
+            );
+        }
     }
 
     proptest! {

@@ -10,12 +10,14 @@ mod deflate;
 mod media;
 mod middle;
 
-use std::ops::Range;
+use std::{ops::Range, sync::LazyLock};
 
-use vmglean_formats::ReadAt;
+use aho_corasick::packed::Searcher;
+use rayon::prelude::*;
+use vmglean_formats::{ByteOffset, ReadAt};
 
-use self::cursor::Cursor;
-use super::judge::{Survey, Tone};
+use self::{cursor::Cursor, deflate::Inflater};
+use super::judge::{Piece, Survey, Tone};
 
 /// Where a container was followed to, and what that is worth.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,46 +61,98 @@ pub struct Explained {
     pub what: String,
 }
 
-/// Containers looked into at most.
-const MOST_WALKS: usize = 200_000;
 /// Bytes before random-like ones in which a container's header is looked for.
 const BEFORE_BYTES: u64 = 8192;
 /// Containers begin where sectors do.
 const SECTOR: usize = 512;
+/// Pieces that are looked at together, in one thread.
+const SHARE_PIECES: usize = 256;
+/// Containers looked into for one share at first; a share with more of them waits for what the
+/// others leave of [`MOST_WALKS`].
+const SHARE_WALKS: usize = 512;
+/// Containers looked into at most for shares that have many.
+const MOST_WALKS: usize = 200_000;
 
 /// Explains what can be explained of the random-like and compressed pieces below `size`.
 #[must_use]
 pub fn explain(source: &dyn ReadAt, survey: &Survey, size: u64) -> Vec<Explained> {
+    let pieces: Vec<Piece> = survey
+        .pieces
+        .iter()
+        .filter(|piece| matches!(piece.tone, Tone::Random | Tone::Doubtful | Tone::Packed))
+        .take_while(|piece| piece.start < size)
+        .copied()
+        .collect();
+    // Shares do not depend on how many threads there are, so neither does what is found.
+    let walked: Vec<Share> = pieces
+        .par_chunks(SHARE_PIECES)
+        .map(|pieces| Share::walk(source, pieces, 0, size, SHARE_WALKS))
+        .collect();
     let mut found: Vec<Explained> = Vec::new();
-    let mut done = 0;
-    let mut walks = 0;
-    for piece in &survey.pieces {
-        if !matches!(piece.tone, Tone::Random | Tone::Doubtful | Tone::Packed)
-            || piece.start >= size
-        {
-            continue;
+    let (mut done, mut left) = (0, MOST_WALKS);
+    for (pieces, mut share) in pieces.chunks(SHARE_PIECES).zip(walked) {
+        // What a container of an earlier share leads over begins no other.
+        let is_behind = pieces.first().is_some_and(|piece| before(piece) < done);
+        if is_behind || share.walks >= SHARE_WALKS {
+            share = Share::walk(source, pieces, done, size, left.max(SHARE_WALKS));
+            left = left.saturating_sub(share.walks);
         }
-        // What one container ends, another may begin.
-        let mut from = piece.start.saturating_sub(BEFORE_BYTES).max(done);
-        let mut to = (piece.start + BEFORE_BYTES / 2).min(size);
-        while from < to && walks < MOST_WALKS {
-            let Some((start, walk)) = first(source, from..to, size, &mut walks) else { break };
-            let end = walk.walked_to.max(walk.proven_to).min(size);
-            keep(&mut found, start, &walk);
-            if end <= start {
-                from = start + SECTOR as u64;
-                continue;
-            }
-            done = end;
-            from = end;
-            to = (end + BEFORE_BYTES / 2).min(size);
-        }
+        done = done.max(share.done);
+        found.extend(share.found);
     }
     found.retain(|e| e.range.start < e.range.end);
     let middles = middle::resume(source, &unexplained(survey, &found, size));
     found.extend(middles);
     found.sort_by_key(|e| e.range.start);
     found
+}
+
+/// Where the header of a container that covers the start of `piece` is looked for from.
+fn before(piece: &Piece) -> u64 {
+    piece.start.saturating_sub(BEFORE_BYTES)
+}
+
+/// What some neighbouring pieces lead to.
+#[derive(Default)]
+struct Share {
+    found: Vec<Explained>,
+    /// Where the last container ends.
+    done: u64,
+    /// Containers looked into.
+    walks: usize,
+}
+
+impl Share {
+    /// Looks at `pieces`, of which what lies before `done` is explained.
+    fn walk(source: &dyn ReadAt, pieces: &[Piece], done: u64, size: u64, most: usize) -> Self {
+        let mut made = Self { done, ..Self::default() };
+        let mut inflater = Inflater::new();
+        // Up to here no header was found that leads anywhere.
+        let mut seen = 0;
+        for piece in pieces {
+            // What one container ends, another may begin.
+            let mut from = before(piece).max(made.done).max(seen);
+            let mut to = (piece.start + BEFORE_BYTES / 2).min(size);
+            while from < to && made.walks < most {
+                let walks = (&mut made.walks, most);
+                let Some((start, walk)) = first(source, from..to, size, walks, &mut inflater)
+                else {
+                    seen = to;
+                    break;
+                };
+                let end = walk.walked_to.max(walk.proven_to).min(size);
+                keep(&mut made.found, start, &walk);
+                if end <= start {
+                    from = start + SECTOR as u64;
+                    continue;
+                }
+                made.done = end;
+                from = end;
+                to = (end + BEFORE_BYTES / 2).min(size);
+            }
+        }
+        made
+    }
 }
 
 /// What of the random-like pieces below `size` no container explains yet.
@@ -147,43 +201,40 @@ fn first(
     source: &dyn ReadAt,
     range: Range<u64>,
     size: u64,
-    walks: &mut usize,
+    (walks, most): (&mut usize, usize),
+    inflater: &mut Inflater,
 ) -> Option<(u64, Walk)> {
     let length = usize::try_from(range.end - range.start).ok()?;
-    let bytes = source.read_up_to(vmglean_formats::ByteOffset(range.start), length + 64).ok()?;
-    let mut at = 0;
-    while at < length.min(bytes.len()) {
-        let place = range.start + at as u64;
-        let head = bytes.get(at..).unwrap_or_default();
-        let aligned = place.is_multiple_of(SECTOR as u64) || at == 0;
-        if let Some(walk) = kind_of(head, aligned) {
-            *walks += 1;
-            let mut cursor = Cursor::new(source, place, size);
-            let made = match walk {
-                Kind::Gzip => deflate::gzip(&mut cursor),
-                Kind::Zip => deflate::zip(&mut cursor),
-                Kind::Zlib(skip) => cursor.skip(skip).and_then(|()| deflate::zlib(&mut cursor)),
-                Kind::Png => media::png(&mut cursor),
-                Kind::Jpeg => media::jpeg(&mut cursor),
-                Kind::Mp4 => media::mp4(&mut cursor),
-                Kind::Zstd => chain::zstd(&mut cursor),
-                Kind::Xz => chain::xz(&mut cursor),
-            };
-            if let Some(made) = made
-                && made.walked_to.max(made.proven_to) > place
-            {
-                return Some((place, made));
-            }
-            if *walks >= MOST_WALKS {
-                return None;
-            }
+    let bytes = source.read_up_to(ByteOffset(range.start), length + 64).ok()?;
+    for (at, kind) in heads(&bytes, range.start).take_while(|(at, _)| *at < length) {
+        if *walks >= most {
+            return None;
         }
-        at += 1;
+        *walks += 1;
+        let place = range.start + at as u64;
+        let mut cursor = Cursor::new(source, place, size);
+        let made = match kind {
+            Kind::Gzip => deflate::gzip(&mut cursor, inflater),
+            Kind::Zip => deflate::zip(&mut cursor, inflater),
+            Kind::Zlib(skip) => {
+                cursor.skip(skip).and_then(|()| deflate::zlib(&mut cursor, inflater))
+            }
+            Kind::Png => media::png(&mut cursor),
+            Kind::Jpeg => media::jpeg(&mut cursor),
+            Kind::Mp4 => media::mp4(&mut cursor),
+            Kind::Zstd => chain::zstd(&mut cursor),
+            Kind::Xz => chain::xz(&mut cursor),
+        };
+        if let Some(made) = made
+            && made.walked_to.max(made.proven_to) > place
+        {
+            return Some((place, made));
+        }
     }
     None
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Gzip,
     Zip,
@@ -196,19 +247,49 @@ enum Kind {
     Xz,
 }
 
-/// What begins here. Long magics count anywhere, so that files inside archives are met; short
-/// ones where a sector begins or the container before ended.
-fn kind_of(head: &[u8], aligned: bool) -> Option<Kind> {
+/// Magics that count anywhere, so that files inside archives are met.
+const MAGICS: [(&[u8], Kind); 7] = [
+    (b"PK\x03\x04", Kind::Zip),
+    (b"\x89PNG\r\n\x1A\n", Kind::Png),
+    (b"\xFD7zXZ\0", Kind::Xz),
+    (b"stream\n\x78", Kind::Zlib(7)),
+    (b"stream\r\n\x78", Kind::Zlib(8)),
+    (b"\x1F\x8B\x08", Kind::Gzip),
+    (b"\x28\xB5\x2F\xFD", Kind::Zstd),
+];
+
+/// Places in `bytes`, which lie at `origin`, where a container could begin, in order. Short
+/// magics count where a sector begins or the container before ended.
+fn heads(bytes: &[u8], origin: u64) -> impl Iterator<Item = (usize, Kind)> {
+    static FINDER: LazyLock<Option<Searcher>> =
+        LazyLock::new(|| Searcher::new(MAGICS.map(|(magic, _)| magic)));
+    let mut anywhere = FINDER
+        .iter()
+        .flat_map(move |finder| finder.find_iter(bytes))
+        .filter_map(|found| Some((found.start(), MAGICS.get(found.pattern().as_usize())?.1)))
+        .filter(move |&(at, kind)| {
+            kind != Kind::Gzip || bytes.get(at + 3).is_some_and(|flags| *flags < 0x20)
+        })
+        .peekable();
+    let first = SECTOR - usize::try_from(origin % SECTOR as u64).unwrap_or(0);
+    let sectors = std::iter::once(0).chain((first..bytes.len()).step_by(SECTOR));
+    let mut aligned =
+        sectors.filter_map(move |at| Some((at, short_kind(bytes.get(at..)?)?))).peekable();
+    std::iter::from_fn(move || match (anywhere.peek(), aligned.peek()) {
+        (Some((a, _)), Some((b, _))) if b < a => aligned.next(),
+        (Some(_), _) => anywhere.next(),
+        (None, _) => aligned.next(),
+    })
+}
+
+/// What begins here by a magic that is too short to count anywhere.
+fn short_kind(head: &[u8]) -> Option<Kind> {
     match head {
-        [b'P', b'K', 3, 4, ..] => Some(Kind::Zip),
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(Kind::Png),
-        [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Some(Kind::Xz),
-        [b's', b't', b'r', b'e', b'a', b'm', b'\n', 0x78, ..] => Some(Kind::Zlib(7)),
-        [b's', b't', b'r', b'e', b'a', b'm', b'\r', b'\n', 0x78, ..] => Some(Kind::Zlib(8)),
-        [0x1F, 0x8B, 8, flags, ..] if *flags < 0x20 => Some(Kind::Gzip),
-        [0x28, 0xB5, 0x2F, 0xFD, ..] => Some(Kind::Zstd),
-        [0xFF, 0xD8, 0xFF, ..] if aligned => Some(Kind::Jpeg),
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] if aligned => Some(Kind::Mp4),
+        [0xFF, 0xD8, 0xFF, ..] => Some(Kind::Jpeg),
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => Some(Kind::Mp4),
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

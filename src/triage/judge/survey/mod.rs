@@ -87,6 +87,23 @@ impl Survey {
         self.pieces.get(from..to.max(from)).unwrap_or_default()
     }
 
+    /// The same for a range that begins no earlier than the one asked for before, which left
+    /// `from` behind; 0 at first.
+    pub fn over_next(&self, range: &Range<u64>, from: &mut usize) -> impl Iterator<Item = &Piece> {
+        // The next range is near: steps that double find it sooner than halving all pieces.
+        let ends_before = |at: usize| self.pieces.get(at).is_some_and(|p| p.end <= range.start);
+        let mut step = 1;
+        while ends_before(*from + step - 1) {
+            *from += step;
+            step *= 2;
+        }
+        let near = self.pieces.get(*from..(*from + step).min(self.pieces.len()));
+        *from += near.unwrap_or_default().partition_point(|p| p.end <= range.start);
+        let end = range.end;
+        let rest = self.pieces.get(*from..).unwrap_or_default();
+        rest.iter().take_while(move |p| p.start < end)
+    }
+
     /// The tone of the block that holds byte `at`.
     #[must_use]
     pub fn tone_at(&self, at: u64) -> Option<Tone> {

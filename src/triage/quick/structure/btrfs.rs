@@ -5,7 +5,9 @@
 
 use std::ops::Range;
 
-use super::{Place, crc::crc32c, structure, u16_at, u32_at, u64_at};
+use vmglean_formats::ext::crc32c;
+
+use super::{Place, structure, u16_at, u32_at, u64_at};
 
 /// Where the superblock lies in its device, and where its mirrors do.
 const SUPERBLOCK: u64 = 0x1_0000;

@@ -1,7 +1,6 @@
 //! Structure at known places: what a disk must show where, and whether it does.
 
 mod btrfs;
-mod crc;
 mod ext;
 mod extent;
 mod fat;

@@ -5,7 +5,9 @@
 
 use std::ops::Range;
 
-use super::{Place, crc::crc32c, structure};
+use vmglean_formats::ext::crc32c;
+
+use super::{Place, structure};
 
 /// Groups that are looked at: the first ones, and others at equal distances.
 const FIRST_GROUPS: u64 = 2;

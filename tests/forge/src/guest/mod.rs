@@ -2,6 +2,7 @@
 //! and media, so that a judgement meets what real disks hold.
 
 mod content;
+pub mod log;
 pub mod seeds;
 
 use std::{

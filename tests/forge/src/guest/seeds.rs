@@ -205,6 +205,44 @@ fn gpt() -> Vec<u8> {
     out
 }
 
+/// A superblock of ext4 with 8192 blocks of 1 KiB, then `rest`.
+fn ext(rest: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; 1024];
+    for (at, word) in [(0, 2048_u32), (4, 8192), (0x14, 1), (0x20, 8192), (0x24, 8192)] {
+        put(&mut out, at, &word.to_le_bytes());
+    }
+    for (at, word) in [(0x28, 2048_u32), (0x4C, 1), (0x54, 11), (0x60, 0x42), (0x64, 1)] {
+        put(&mut out, at, &word.to_le_bytes());
+    }
+    put(&mut out, 0x38, &[0x53, 0xEF]);
+    put(&mut out, 0x58, &256_u16.to_le_bytes());
+    out.extend_from_slice(rest);
+    out
+}
+
+/// An inode of a file with one extent.
+fn ext_inode(flags: u32) -> Vec<u8> {
+    let mut out = vec![0; 256];
+    put(&mut out, 0, &[0xA4, 0x81]);
+    put(&mut out, 4, &40_u32.to_le_bytes());
+    put(&mut out, 0x1A, &[1, 0]);
+    put(&mut out, 0x20, &flags.to_le_bytes());
+    put(&mut out, 0x28, &[0x0A, 0xF3, 1, 0, 4, 0, 0, 0]);
+    put(&mut out, 0x28 + 16, &[1, 0, 0, 0, 100, 0, 0, 0]);
+    put(&mut out, 0x80, &[32, 0]);
+    put(&mut out, 0xA0, &[0, 0, 2, 0xEA, 4, 7, 60, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0]);
+    put(&mut out, 0xB4, b"data");
+    out
+}
+
+/// A folder's block.
+fn ext_folder() -> Vec<u8> {
+    let mut out = vec![12, 0, 0, 0, 12, 0, 1, 2, b'.', 0, 0, 0];
+    out.extend_from_slice(&[2, 0, 0, 0, 12, 0, 2, 2, b'.', b'.', 0, 0]);
+    out.extend_from_slice(&[13, 0, 0, 0, 16, 0, 5, 1, b'n', b'o', b't', b'e', b's', 0, 0, 0]);
+    out
+}
+
 /// Every seed.
 #[must_use]
 pub fn all() -> Vec<Seed> {
@@ -231,6 +269,9 @@ pub fn all() -> Vec<Seed> {
         ("ntfs_runs", "runs", RUNS.to_vec()),
         ("ntfs_packed", "repeat", PACKED.to_vec()),
         ("ntfs_packed", "plain", [&[0xFF, 0x3F][..], &[b'x'; 4096]].concat()),
+        ("ext", "extents", ext(&ext_inode(0x8_0000))),
+        ("ext", "inline", ext(&ext_inode(0x1000_0000))),
+        ("ext", "folder", ext(&ext_folder())),
         ("partition", "mbr", mbr()),
         ("partition", "gpt", gpt()),
     ] {

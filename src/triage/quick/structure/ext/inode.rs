@@ -1,9 +1,9 @@
 //! Inodes of a group: whether they are ones, and what they lead to.
 
-use std::ops::Range;
+use vmglean_formats::ext::is_inode;
 
 use super::{Group, Volume};
-use crate::triage::quick::structure::{Place, crc::crc32c, files::Files, u16_at, u32_at};
+use crate::triage::quick::structure::{Place, files::Files, u16_at, u32_at};
 
 /// Whether the first inodes of a group are inodes.
 pub(super) fn look(
@@ -13,10 +13,10 @@ pub(super) fn look(
     most: u64,
     files: &mut Files,
 ) -> bool {
-    let made = group.made_inodes(volume);
-    let used = volume.inodes_per_group.saturating_sub(group.free_inodes);
+    let made = group.made_inodes(&volume.shape);
+    let used = volume.shape.inodes_per_group.saturating_sub(group.free_inodes);
     let Some(at) = volume.at(group.inode_table) else { return true };
-    let length = made.saturating_mul(volume.inode_bytes).min(most);
+    let length = made.saturating_mul(volume.shape.inode_bytes).min(most);
     if length == 0 || used == 0 {
         return true;
     }
@@ -29,20 +29,20 @@ pub(super) fn look(
         place.wreck(at, &bytes, &what);
         return false;
     }
-    let size = usize::try_from(volume.inode_bytes).unwrap_or(128);
+    let size = usize::try_from(volume.shape.inode_bytes).unwrap_or(128);
     for (nth, inode) in (1u64..).zip(bytes.chunks_exact(size)) {
-        let number = group.number * volume.inodes_per_group + nth;
+        let number = group.number * volume.shape.inodes_per_group + nth;
         let is_root = number == 2;
         let is_blank = inode.iter().all(|byte| *byte == 0);
         if is_blank && !is_root {
             continue;
         }
-        if is_inode(inode, number, volume) {
+        if is_inode(inode, number, &volume.shape) {
             first_block(place, volume, inode, number, files);
             data(volume, inode, number, files);
             continue;
         }
-        let from = at.saturating_add((nth - 1) * volume.inode_bytes);
+        let from = at.saturating_add((nth - 1) * volume.shape.inode_bytes);
         place.wreck(from, inode, &what);
         return false;
     }
@@ -105,12 +105,12 @@ fn data(volume: &Volume, inode: &[u8], number: u64, files: &mut Files) -> Option
     if mode >> 12 != 8 || !is_live || !is_plain || number <= 10 || size < 512 {
         return None;
     }
-    let blocks = size.div_ceil(volume.block_bytes);
+    let blocks = size.div_ceil(volume.shape.block_bytes);
     let mut note = |from: u64, count: u64, block: u64| {
         // What was set aside behind the end was never written.
         let count = count.min(blocks.saturating_sub(from));
         if let Some(at) = volume.at(block).filter(|_| block > 0 && count > 0) {
-            files.holds(at, count.saturating_mul(volume.block_bytes), size);
+            files.holds(at, count.saturating_mul(volume.shape.block_bytes), size);
         }
     };
     if flags & 0x8_0000 == 0 {
@@ -132,35 +132,4 @@ fn data(volume: &Volume, inode: &[u8], number: u64, files: &mut Files) -> Option
         }
     }
     Some(())
-}
-
-/// Whether this is an inode by its kind and its checksum; the root must be a folder.
-fn is_inode(inode: &[u8], number: u64, volume: &Volume) -> bool {
-    let kind = u16_at(inode, 0).unwrap_or(0) >> 12;
-    let is_kind =
-        if number == 2 { kind == 4 } else { matches!(kind, 0 | 1 | 2 | 4 | 6 | 8 | 10 | 12) };
-    if !is_kind || !volume.has_checksums {
-        return is_kind;
-    }
-    let (Ok(number), Some(generation)) = (u32::try_from(number), inode.get(0x64..0x68)) else {
-        return false;
-    };
-    let part = |range: Range<usize>| inode.get(range).unwrap_or_default();
-    let mut sum = crc32c(crc32c(volume.seed, &number.to_le_bytes()), generation);
-    sum = crc32c(crc32c(crc32c(sum, part(0..0x7C)), &[0, 0]), part(0x7E..128));
-    let extra = if inode.len() > 128 { u16_at(inode, 0x80).unwrap_or(0) } else { 0 };
-    if inode.len() > 128 {
-        sum = crc32c(sum, part(128..0x82));
-        let rest = if extra >= 4 {
-            sum = crc32c(sum, &[0, 0]);
-            0x84
-        } else {
-            0x82
-        };
-        sum = crc32c(sum, part(rest..inode.len()));
-    }
-    let low = u16_at(inode, 0x7C).map(u32::from).unwrap_or(0);
-    let high = if extra >= 4 { u16_at(inode, 0x82).map(u32::from).unwrap_or(0) << 16 } else { 0 };
-    let mask = if extra >= 4 { u32::MAX } else { 0xFFFF };
-    low | high == sum & mask
 }

@@ -10,11 +10,11 @@ use std::ops::Range;
 
 pub(super) use bitmap::is_unused;
 
-use super::{Place, crc::crc32c, files::Files, structure, u16_at, u32_at};
+use vmglean_formats::ext::{EXT_MAGIC as MAGIC, Group, Superblock};
+pub(super) use vmglean_formats::ext::{SUPERBLOCK_AT as SUPERBLOCK, is_superblock};
 
-/// Superblocks lie this far into the volume.
-pub(super) const SUPERBLOCK: usize = 1024;
-const MAGIC: u16 = 0xEF53;
+use super::{Place, files::Files, structure, u16_at, u32_at};
+
 /// Bytes of the descriptor table that are read.
 const DESCRIPTOR_BYTES: u64 = 64 * 1024;
 /// Groups whose tables are looked at: the first ones, and others at equal distances.
@@ -24,99 +24,28 @@ const OTHER_GROUPS: u64 = 12;
 const INODE_BYTES: u64 = 256 * 1024;
 const LEAST_INODE_BYTES: u64 = 16 * 1024;
 
-/// Geometry as a superblock states it.
+/// A volume by its superblock.
 #[derive(Clone, Debug)]
 struct Volume {
     start: u64,
-    block_bytes: u64,
-    first_block: u64,
-    blocks: u64,
-    blocks_per_group: u64,
-    inodes_per_group: u64,
-    inode_bytes: u64,
-    descriptor_bytes: u64,
-    groups: u64,
-    has_checksums: bool,
-    has_uninit: bool,
-    is_journal_pending: bool,
-    is_meta_bg: bool,
-    is_bigalloc: bool,
-    seed: u32,
-}
-
-/// Whether a superblock stands 1 KiB into these bytes.
-pub(super) fn is_superblock(volume: &[u8]) -> bool {
-    let Some(block) = volume.get(SUPERBLOCK..) else { return false };
-    u16_at(block, 0x38) == Some(MAGIC)
-        && u32_at(block, 0x18).is_some_and(|log| log <= 6)
-        && u32_at(block, 0).is_some_and(|inodes| inodes > 0)
-        && u32_at(block, 4).is_some_and(|blocks| blocks > 0)
+    shape: Superblock,
 }
 
 impl Volume {
-    /// What this superblock states, if it can be.
     fn parse(block: &[u8], start: u64) -> Option<Self> {
-        let block_bytes = 1024u64.checked_shl(u32_at(block, 0x18).filter(|log| *log <= 6)?)?;
-        let incompat = u32_at(block, 0x60)?;
-        let read_only = u32_at(block, 0x64)?;
-        let is_64 = incompat & 0x80 != 0;
-        let high = if is_64 { u64::from(u32_at(block, 0x150)?) << 32 } else { 0 };
-        let blocks = u64::from(u32_at(block, 4)?) | high;
-        let first_block = u64::from(u32_at(block, 0x14)?);
-        let blocks_per_group = u64::from(u32_at(block, 0x20)?);
-        let inodes_per_group = u64::from(u32_at(block, 0x28)?);
-        let inode_bytes = match u32_at(block, 0x4C)? {
-            0 => 128,
-            _ => u64::from(u16_at(block, 0x58)?),
-        };
-        let descriptor_bytes = match u16_at(block, 0xFE)? {
-            size if is_64 => u64::from(size),
-            _ => 32,
-        };
-        let groups = blocks.checked_sub(first_block)?.div_ceil(blocks_per_group.max(1));
-        let is_sane = first_block <= 1
-            && (256..=1 << 22).contains(&blocks_per_group)
-            && (1..=8 * block_bytes).contains(&inodes_per_group)
-            && inode_bytes.is_power_of_two()
-            && (128..=block_bytes).contains(&inode_bytes)
-            && descriptor_bytes.is_power_of_two()
-            && (32..=1024).contains(&descriptor_bytes)
-            && groups > 0
-            && blocks.checked_mul(block_bytes).is_some();
-        let seed = if incompat & 0x2000 != 0 {
-            u32_at(block, 0x270)?
-        } else {
-            crc32c(u32::MAX, block.get(0x68..0x78)?)
-        };
-        is_sane.then_some(Self {
-            start,
-            block_bytes,
-            first_block,
-            blocks,
-            blocks_per_group,
-            inodes_per_group,
-            inode_bytes,
-            descriptor_bytes,
-            groups,
-            has_checksums: read_only & 0x400 != 0,
-            has_uninit: read_only & 0x410 != 0,
-            is_journal_pending: incompat & 4 != 0,
-            is_meta_bg: incompat & 0x10 != 0,
-            is_bigalloc: read_only & 0x200 != 0,
-            seed,
-        })
+        Superblock::parse(block).map(|shape| Self { start, shape })
     }
 
     /// Where the group descriptors begin: behind the superblock's own block, which has a number
     /// of its own in small blocks only.
     fn descriptors_at(&self) -> Option<u64> {
-        self.at(SUPERBLOCK as u64 / self.block_bytes + 1)
+        self.at(SUPERBLOCK as u64 / self.shape.block_bytes + 1)
     }
 
     /// Where a block lies in the file.
     fn at(&self, block: u64) -> Option<u64> {
-        (block < self.blocks).then_some(())?;
-        block.checked_mul(self.block_bytes).and_then(|by| self.start.checked_add(by))
+        (block < self.shape.blocks).then_some(())?;
+        block.checked_mul(self.shape.block_bytes).and_then(|by| self.start.checked_add(by))
     }
 }
 
@@ -129,8 +58,7 @@ pub(super) fn look(place: &mut Place<'_>, at: &Range<u64>, head: &[u8]) {
         place.found.damaged.push(structure(here, 1024, detail));
         return;
     };
-    let sum = crc32c(u32::MAX, block.get(..1020).unwrap_or_default());
-    if volume.has_checksums && u32_at(block, 1020) != Some(sum) {
+    if volume.shape.sum_holds(block) == Some(false) {
         let detail = "the ext superblock's checksum is wrong";
         place.found.damaged.push(structure(here, 1024, detail));
     } else {
@@ -144,10 +72,12 @@ pub(super) fn look(place: &mut Place<'_>, at: &Range<u64>, head: &[u8]) {
 fn copy(place: &mut Place<'_>, volume: &Volume, block: &[u8]) {
     let is_by_choice = u32_at(block, 0x5C).is_some_and(|compat| compat & 0x200 != 0);
     // Clusters of blocks move copies by a block.
-    if volume.groups < 2 || is_by_choice || volume.is_bigalloc {
+    if volume.shape.groups < 2 || is_by_choice || volume.shape.is_bigalloc {
         return;
     }
-    let Some(at) = volume.at(volume.first_block + volume.blocks_per_group) else { return };
+    let Some(at) = volume.at(volume.shape.first_block + volume.shape.blocks_per_group) else {
+        return;
+    };
     let Some(copy) = place.read(at, 1024) else { return };
     let same_uuid = copy.get(0x68..0x78) == block.get(0x68..0x78);
     if u16_at(&copy, 0x38) == Some(MAGIC) && same_uuid {
@@ -157,80 +87,19 @@ fn copy(place: &mut Place<'_>, volume: &Volume, block: &[u8]) {
     }
 }
 
-/// A group descriptor.
-struct Group {
-    number: u64,
-    block_bitmap: u64,
-    inode_bitmap: u64,
-    inode_table: u64,
-    free_blocks: u64,
-    free_inodes: u64,
-    unused_inodes: u64,
-    flags: u16,
-    inode_bitmap_sum: u32,
-}
-
-impl Group {
-    fn parse(bytes: &[u8], number: u64, volume: &Volume) -> Option<Self> {
-        let is_wide = volume.descriptor_bytes >= 64;
-        let wide = |low: usize, high: usize| {
-            let above = if is_wide { u64::from(u32_at(bytes, high)?) << 32 } else { 0 };
-            Some(u64::from(u32_at(bytes, low)?) | above)
-        };
-        let half = |low: usize, high: usize| {
-            let above = if is_wide { u32::from(u16_at(bytes, high)?) << 16 } else { 0 };
-            Some(u32::from(u16_at(bytes, low)?) | above)
-        };
-        let group = Self {
-            number,
-            block_bitmap: wide(0, 0x20)?,
-            inode_bitmap: wide(4, 0x24)?,
-            inode_table: wide(8, 0x28)?,
-            free_blocks: u64::from(half(0x0C, 0x2C)?),
-            free_inodes: u64::from(half(0x0E, 0x2E)?),
-            unused_inodes: u64::from(half(0x1C, 0x32)?),
-            flags: u16_at(bytes, 0x12)?,
-            inode_bitmap_sum: half(0x1A, 0x3A)?,
-        };
-        let inside = |block: u64| block > 0 && block < volume.blocks;
-        let is_sane = inside(group.block_bitmap)
-            && inside(group.inode_bitmap)
-            && inside(group.inode_table)
-            && group.free_inodes <= volume.inodes_per_group
-            && group.free_blocks <= volume.blocks_per_group;
-        let sum = u32::try_from(number).map(|number| {
-            let sum = crc32c(volume.seed, &number.to_le_bytes());
-            let sum = crc32c(sum, bytes.get(..0x1E).unwrap_or_default());
-            crc32c(crc32c(sum, &[0, 0]), bytes.get(0x20..).unwrap_or_default())
-        });
-        let is_right = !volume.has_checksums
-            || sum.is_ok_and(|sum| u16_at(bytes, 0x1E).map(u32::from) == Some(sum & 0xFFFF));
-        (is_sane && is_right).then_some(group)
-    }
-
-    /// Inodes that were ever written.
-    fn made_inodes(&self, volume: &Volume) -> u64 {
-        if volume.has_uninit && self.flags & 1 != 0 {
-            return 0;
-        }
-        let unused = if volume.has_uninit { self.unused_inodes } else { 0 };
-        volume.inodes_per_group.saturating_sub(unused)
-    }
-}
-
 /// Group descriptors, and the tables of some groups.
 fn tables(place: &mut Place<'_>, volume: &Volume) {
     let Some(at) = volume.descriptors_at() else { return };
-    let size = volume.descriptor_bytes;
-    let most = if volume.is_meta_bg { volume.block_bytes } else { DESCRIPTOR_BYTES };
-    let length = volume.groups.saturating_mul(size).min(most);
+    let size = volume.shape.descriptor_bytes;
+    let most = if volume.shape.is_meta_bg { volume.shape.block_bytes } else { DESCRIPTOR_BYTES };
+    let length = volume.shape.groups.saturating_mul(size).min(most);
     let Some(bytes) = usize::try_from(length).ok().and_then(|length| place.read(at, length)) else {
         return;
     };
     let mut groups = Vec::new();
     let mut lost = 0u64;
     for (number, bytes) in (0u64..).zip(bytes.chunks_exact(usize::try_from(size).unwrap_or(32))) {
-        match Group::parse(bytes, number, volume) {
+        match Group::parse(bytes, number, &volume.shape) {
             Some(group) => groups.push(group),
             None => lost += 1,
         }
@@ -257,7 +126,7 @@ fn tables(place: &mut Place<'_>, volume: &Volume) {
         whole &= inode::look(place, volume, group, most, &mut files);
     }
     // What the journal still holds may be missing at its place.
-    files.note(place, "ext", if volume.is_journal_pending { 8 } else { u64::MAX });
+    files.note(place, "ext", if volume.shape.is_journal_pending { 8 } else { u64::MAX });
     if whole && looked > 0 {
         let detail = format!("inode tables of {looked} ext groups");
         place.found.intact(at, bytes.len() as u64, detail);
@@ -266,18 +135,16 @@ fn tables(place: &mut Place<'_>, volume: &Volume) {
 
 /// Whether the bitmap is what its descriptor says, as far as can be said.
 fn inode_bitmap(place: &mut Place<'_>, volume: &Volume, group: &Group) -> bool {
-    let is_made = !(volume.has_uninit && group.flags & 1 != 0);
-    if !volume.has_checksums || volume.is_journal_pending || !is_made {
+    let is_made = !(volume.shape.has_uninit && group.flags & 1 != 0);
+    if !volume.shape.has_checksums || volume.shape.is_journal_pending || !is_made {
         return true;
     }
     let Some(at) = volume.at(group.inode_bitmap) else { return true };
-    let Ok(length) = usize::try_from(volume.inodes_per_group / 8) else { return true };
+    let Ok(length) = usize::try_from(volume.shape.inodes_per_group / 8) else { return true };
     let Some(bytes) = place.read(at, length).filter(|bytes| bytes.len() == length) else {
         return true;
     };
-    let sum = crc32c(volume.seed, &bytes);
-    let sum = if volume.descriptor_bytes >= 64 { sum } else { sum & 0xFFFF };
-    if sum == group.inode_bitmap_sum {
+    if group.bitmap_holds(&bytes, group.inode_bitmap_sum, &volume.shape) == Some(true) {
         return true;
     }
     let what = format!("the inode bitmap of ext group {} must be", group.number);

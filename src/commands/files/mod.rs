@@ -1,8 +1,10 @@
 //! `vmglean files`: volumes and files inside a damaged disk, each with its verdict.
 
+mod get;
+
 use std::{
     fs,
-    io::{self, BufWriter, Write as _},
+    io::{self, Write as _},
     path::PathBuf,
     sync::Arc,
 };
@@ -21,9 +23,7 @@ use crate::{
     families::Families,
     finding::Finding,
     guest::{
-        Ground, GuestFile, NtfsFiles, Verdict,
-        get::{GetError, Writer},
-        ntfs::Stream,
+        Files, Ground, GuestFile, Stream,
         scan::{Hits, scan},
         volumes::{Volumes, volumes},
     },
@@ -32,8 +32,8 @@ use crate::{
     outcome::Outcome,
     report::{
         files::{
-            FILES_SCHEMA, FileLine, FilesRecord, FilesSummary, Manifest, ManifestLine, body_line,
-            hashdeep_head, hashdeep_line, volume_record, write_files, write_summary, write_volumes,
+            FILES_SCHEMA, FileLine, FilesRecord, FilesSummary, volume_record, write_files,
+            write_summary, write_volumes,
         },
         json::write_document,
         record::{MapRecord, RecordPath},
@@ -101,7 +101,8 @@ pub enum Action {
         #[command(flatten)]
         format: Format,
     },
-    /// Write files out: those that are whole, unless other verdicts are named
+    /// Write files out: those that are whole, unless other verdicts are named; of damaged Windows
+    /// event logs what holds, beside them
     Get {
         /// Folder for the files; made if needed, and empty
         #[arg(long, value_name = "DIR")]
@@ -292,7 +293,7 @@ impl Job<'_> {
             if !wanted {
                 continue;
             }
-            let Some(files) = NtfsFiles::open(self.ground, self.hits, volume) else {
+            let Some(files) = Files::open(self.ground, self.hits, volume) else {
                 ui.warn(format!("volume {}: its files are not read", volume.number));
                 continue;
             };
@@ -345,95 +346,6 @@ impl Job<'_> {
             ui.warn(format!("{}: {}", finding.path, finding.what));
         }
         Ok(outcome(summary, findings, self.stop))
-    }
-
-    fn get(
-        &self,
-        out: &PathBuf,
-        partial: bool,
-        record: &mut FilesRecord,
-        ui: &Ui,
-    ) -> anyhow::Result<Outcome> {
-        fs::create_dir_all(out).with_context(|| out.display().to_string())?;
-        let create = |name: &str| -> anyhow::Result<BufWriter<fs::File>> {
-            let path = out.join(name);
-            let file = fs::File::options().write(true).create_new(true).open(&path);
-            Ok(BufWriter::new(file.with_context(|| format!("cannot make {}", path.display()))?))
-        };
-        let [manifest, hashes, body, summary] = LISTS;
-        let mut manifest = Manifest::new(create(manifest)?);
-        let (mut hashes, mut body) = (create(hashes)?, create(body)?);
-        let mut summary_file = create(summary)?;
-        hashes.write_all(hashdeep_head().as_bytes())?;
-        let mut writer = Writer::new(out);
-        let mut unread: Vec<Finding> = Vec::new();
-        let mut written_files = 0_u64;
-        let FilesRecord { disk, summary, findings, .. } = &mut *record;
-        let mut sink = |file: GuestFile, stream: Option<Stream>| -> io::Result<()> {
-            findings.extend(summary.count(&file));
-            let line = FileLine::from(&file);
-            let by_verdict = if self.chosen.only.is_empty() {
-                file.is_whole() || (partial && file.verdict == Verdict::Partial)
-            } else {
-                // A lost file has no bytes; one in part goes out with its holes named only.
-                file.verdict != Verdict::Partial || partial
-            };
-            if !self.chosen.takes(&file, &line) || !by_verdict {
-                return body.write_all(body_line(&file, None).as_bytes());
-            }
-            let Some(stream) = stream else {
-                if file.is_folder && !file.is_system {
-                    writer.folder(&file).map_err(io::Error::other)?;
-                }
-                return body.write_all(body_line(&file, None).as_bytes());
-            };
-            match writer.file(self.ground, &file, &stream) {
-                Ok(written) => {
-                    written_files += 1;
-                    manifest.write(&ManifestLine::new(disk, &file, &written))?;
-                    hashes.write_all(hashdeep_line(&written).as_bytes())?;
-                    body.write_all(body_line(&file, Some(&written.md5)).as_bytes())?;
-                    if !written.holes.is_empty() {
-                        let mut name = written.output.clone().into_os_string();
-                        name.push(".holes.json");
-                        let holes = fs::File::options()
-                            .write(true)
-                            .create_new(true)
-                            .open(out.join(PathBuf::from(name)))?;
-                        serde_json::to_writer(holes, &line.holes)?;
-                    }
-                    Ok(())
-                }
-                Err(error @ GetError::Write { .. }) => Err(io::Error::other(error)),
-                Err(error) => {
-                    unread.push(Finding {
-                        code: "files.unread".to_owned(),
-                        weight: crate::finding::Weight::Unreadable,
-                        path: line.path.lossy().into_owned(),
-                        offset_bytes: None,
-                        what: error.to_string(),
-                        next: None,
-                    });
-                    body.write_all(body_line(&file, None).as_bytes())
-                }
-            }
-        };
-        self.each(ui, &mut sink)?;
-        manifest.finish()?;
-        hashes.flush()?;
-        body.flush()?;
-        writeln!(summary_file, "Files out of {}: {written_files} written", disk.lossy())?;
-        let mut text = anstream::StripStream::new(Vec::new());
-        write_summary(&mut text, summary)?;
-        summary_file.write_all(&text.into_inner())?;
-        summary_file.flush()?;
-        for finding in findings.iter().chain(&unread) {
-            ui.warn(format!("{}: {}", finding.path, finding.what));
-        }
-        ui.message(format!("wrote {written_files} files to {}", out.display()));
-        let partly = if unread.is_empty() { Outcome::Clean } else { Outcome::Partial };
-        findings.extend(unread);
-        Ok(outcome(summary, findings, self.stop).and(partly))
     }
 }
 
