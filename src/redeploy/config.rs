@@ -20,6 +20,7 @@ pub fn annotation(plan: &Plan, machine: &Machine, own: Option<&str>) -> String {
     lines.push(format!("Redeployed by vmglean {}", env!("CARGO_PKG_VERSION")));
     lines.extend(plan.case.as_ref().map(|case| format!("Case: {case}")));
     lines.push(format!("Source: {}", machine.source.display()));
+    lines.extend(machine.manifest.as_ref().map(|manifest| format!("Manifest: {manifest}")));
     lines.push(format!("Plan: {}", machine.digest()));
     lines.join("\n")
 }

@@ -10,5 +10,6 @@ pub mod estate;
 pub mod journal;
 pub mod plan;
 pub mod preflight;
+mod reach;
 pub mod view;
 pub mod vsphere;

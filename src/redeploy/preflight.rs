@@ -6,6 +6,7 @@ use super::{
     estate::{Datastore, Estate, Host},
     journal::{Phase, Told},
     plan::{Machine, Plan, Route},
+    reach,
     vsphere::{Error, Server},
 };
 
@@ -49,6 +50,7 @@ pub fn preflight(
     let mut found = Preflight::default();
     let mut need: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     let mut hosts: BTreeMap<&str, &Host> = BTreeMap::new();
+    let mut placed: Vec<(&Machine, &Host)> = Vec::new();
     for machine in &plan.machines {
         let record = told.machines.get(&machine.name);
         if record.is_some_and(|record| record.whole.is_some()) {
@@ -74,6 +76,7 @@ pub fn preflight(
             continue;
         };
         one(&mut found, machine, host, datastore);
+        placed.push((machine, host));
         let begun = record.is_some_and(|record| record.folder.is_some());
         if !begun {
             let sum = need.entry(&datastore.name).or_insert((0, datastore.free_bytes));
@@ -104,6 +107,8 @@ pub fn preflight(
     for host in hosts.values() {
         switches(&mut found, server, plan, host, told)?;
     }
+    reach::rights(&mut found, server, plan, estate, &placed)?;
+    reach::upload_hosts(&mut found, server, &placed);
     licences(&mut found, server);
     found.problems.dedup();
     Ok(found)

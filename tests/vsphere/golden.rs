@@ -175,6 +175,48 @@ const FULL: &str = properties!(
     "summary.type" => r#"<val xsi:type="xsd:string">VMFS</val>"#
 );
 
+const GRANTED: &str = soap!(
+    r#"<HasPrivilegeOnEntitiesResponse xmlns="urn:vim25"><returnval><entity type="Datastore">ds-1</entity>"#,
+    "<privAvailability><privId>Datastore.Browse</privId><isGranted>true</isGranted></privAvailability>",
+    "<privAvailability><privId>Datastore.FileManagement</privId><isGranted>false</isGranted></privAvailability>",
+    "</returnval></HasPrivilegeOnEntitiesResponse>"
+);
+
+#[test]
+fn a_privilege_that_is_lacking_is_named_before_anything_is_made() {
+    let bench = bench(&["-esx"]);
+    bench.flat("web", SIZE);
+    let wanted = "<privId>Datastore.FileManagement</privId>";
+    bench.proxy.rule(wanted, Action::Say(200, GRANTED));
+    let planned = bench.plan();
+    assert_eq!(planned.status.code(), Some(3), "{}", text(&planned));
+    bench.proxy.rule(wanted, Action::Say(200, GRANTED));
+    let said = bench.apply(&[]);
+    assert_eq!(said.status.code(), Some(4), "{}", text(&said));
+    let words = "root lacks Datastore.FileManagement on datastore LocalDS_0";
+    assert!(text(&said).contains(words), "{}", text(&said));
+    assert_eq!(text(&said).trim().lines().count(), 1, "{}", text(&said));
+    assert!(bench.proxy.uploads().is_empty());
+    // A server that cannot tell is believed to grant it.
+    let unknown = fault!("NotSupported", "", "");
+    bench.proxy.rule(wanted, Action::Say(500, unknown));
+    let said = bench.apply(&[]);
+    assert_eq!(said.status.code(), Some(0), "{}", text(&said));
+}
+
+#[test]
+fn a_host_that_imports_cannot_reach_is_named_beforehand() {
+    let bench = bench(&[]);
+    bench.stream("web", SIZE);
+    let planned = bench.plan();
+    // The simulated vCenter's hosts have names that lead nowhere.
+    assert!(
+        text(&planned).contains("DC0_H0:443 cannot be reached from here"),
+        "{}",
+        text(&planned)
+    );
+}
+
 #[test]
 fn no_room_is_told_before_anything_is_made() {
     let bench = bench(&["-esx"]);

@@ -12,7 +12,8 @@ use vmglean::redeploy::vsphere::{Address, Credentials, Pace, Server, Trust, Watc
 use crate::bench::{PASSWORD, bench, noise, text};
 
 /// Calls that change nothing, or only keep a lease.
-const READS: [&str; 14] = [
+const READS: [&str; 15] = [
+    "HasPrivilegeOnEntities",
     "RetrieveServiceContent",
     "Login",
     "Logout",
@@ -33,18 +34,24 @@ const READS: [&str; 14] = [
 fn a_dry_run_prints_every_call_that_the_run_then_makes() {
     for arguments in [&["-esx"][..], &[]] {
         let bench = bench(arguments);
-        bench.flat("f0", 64 << 10);
-        fs::write(bench.path("src/f0/f0.nvram"), b"variables").unwrap();
-        let vmx = bench.path("src/f0/f0.vmx");
-        fs::write(&vmx, [&fs::read(&vmx).unwrap()[..], b"nvram = \"f0.nvram\"\n"].concat())
-            .unwrap();
+        for name in ["f0", "f1"] {
+            bench.flat(name, 64 << 10);
+            fs::write(bench.path("src").join(name).join(format!("{name}.nvram")), name).unwrap();
+            let vmx = bench.path("src").join(name).join(format!("{name}.vmx"));
+            let line = format!("nvram = \"{name}.nvram\"\n");
+            fs::write(&vmx, [&fs::read(&vmx).unwrap()[..], line.as_bytes()].concat()).unwrap();
+        }
         bench.stream("s0", 64 << 10);
         fs::create_dir(bench.path("lone")).unwrap();
         let raw = bench.path("lone/r0.raw");
         fs::write(&raw, noise("r0", 64 << 10)).unwrap();
         let planned = bench.plan_of(&[&bench.path("src"), &raw]);
         assert_eq!(planned.status.code(), Some(0), "{}", text(&planned));
-        bench.edit(|plan| plan.replace("power_on = false", "power_on = true"));
+        bench.edit(|plan| {
+            let plan = plan.replace("power_on = false", "power_on = true");
+            let (head, tail) = plan.split_once("name = \"f1\"").unwrap();
+            format!("{head}name = \"f1\"{}", tail.replace("\"register\"", "\"create\""))
+        });
         let dry = bench.apply(&["--dry-run"]);
         assert_eq!(dry.status.code(), Some(0), "{}", text(&dry));
         let dry = String::from_utf8(dry.stdout).unwrap();
@@ -59,7 +66,11 @@ fn a_dry_run_prints_every_call_that_the_run_then_makes() {
             assert_eq!(said(&format!(": {call}")), made, "{call}: {dry}");
         }
         // Where it is made, it was told of.
-        assert_eq!(said("ReconfigVM_Task"), 3);
+        assert_eq!(said("ReconfigVM_Task"), 4);
+        // A host makes a .nvram of its own, ours comes after it.
+        for name in ["f0", "f1"] {
+            assert!(bench.arrived(&format!("/{name}.nvram"), name.as_bytes()), "{name}");
+        }
         let uploads = bench.proxy.uploads();
         let (posts, puts): (Vec<_>, Vec<_>) =
             uploads.iter().partition(|upload| upload.path.starts_with("/nfc"));
@@ -114,6 +125,22 @@ fn a_long_upload(keep_alive: Duration) -> (usize, usize) {
     server.put_file(place, Box::new(Cursor::new(data)), length, watch).unwrap();
     server.make_folder("[LocalDS_0] after", None).unwrap();
     (bench.proxy.calls("CurrentTime"), bench.proxy.calls("Login"))
+}
+
+#[test]
+fn a_server_that_is_printed_shows_neither_password_nor_session() {
+    let bench = bench(&["-esx"]);
+    let address = Address::parse(&bench.proxy.url()).unwrap();
+    let login = Credentials::new("root", PASSWORD);
+    let server = Server::connect(&address, login, Trust::Nothing).unwrap();
+    server.make_folder("[LocalDS_0] x", None).unwrap();
+    let shown = format!("{server:?}");
+    assert!(shown.contains("root"), "{shown}");
+    let cookies = bench.proxy.state.cookies.lock().unwrap().clone();
+    assert!(!cookies.is_empty());
+    for secret in cookies.iter().map(String::as_str).chain([PASSWORD]) {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
 }
 
 #[test]

@@ -160,10 +160,10 @@ fn a_lone_disk_in_any_form_comes_up_with_hardware_that_is_marked_as_guessed() {
         assert!(machine.nics.iter().all(|nic| !nic.connected && nic.mac.is_none()));
         assert!(machine.guessed.iter().any(|why| why.contains("memory_mib")), "{plan}");
         assert!(machine.guessed.iter().any(|why| why.contains("a Linux partition")), "{plan}");
-        assert!(text(&planned).contains(&format!("{form}: only a disk is left")));
+        assert!(text(&planned).contains(&format!("{form}: values of it are guessed")));
     }
     let dry = bench.apply(&["--dry-run"]);
-    assert!(text(&dry).contains("raw: hardware is guessed"), "{}", text(&dry));
+    assert!(text(&dry).contains("raw: values are guessed"), "{}", text(&dry));
     let applied = bench.apply(&[]);
     assert_eq!(applied.status.code(), Some(0), "{}", text(&applied));
     assert_eq!(bench.machines().len(), before + 4);
@@ -265,4 +265,64 @@ fn a_sparse_disk_that_changed_since_the_plan_is_refused() {
     assert_eq!(said.status.code(), Some(4), "{}", text(&said));
     assert!(text(&said).contains("changed since the plan was made"), "{}", text(&said));
     assert!(bench.proxy.uploads().is_empty());
+}
+
+#[test]
+fn what_salvage_says_of_its_files_stands_in_the_plan_and_is_held_against_them() {
+    let bench = bench(&["-esx"]);
+    let clean = bench.path("clean");
+    let made = vmglean().args(["salvage", "--out"]).args([&clean, &estate()]).output().unwrap();
+    assert!(matches!(made.status.code(), Some(0 | 1)), "{}", text(&made));
+    let planned = bench.plan_of(&[&clean]);
+    assert_eq!(planned.status.code(), Some(3), "{}", text(&planned));
+    assert!(text(&planned).contains("db01.vmx: its disks are switched off"), "{}", text(&planned));
+    assert!(text(&planned).contains("left out as said above"), "{}", text(&planned));
+    let plan = fs::read_to_string(bench.path("plan.toml")).unwrap();
+    let read = vmglean::redeploy::plan::Plan::parse(&plan).unwrap();
+    let machine = |name: &str| read.machines.iter().find(|machine| machine.name == name).unwrap();
+    let sum = |path: &str| sha256(&fs::read(clean.join(path)).unwrap());
+    let web = machine("web01");
+    let manifest = sum("web01/MANIFEST.jsonl");
+    assert_eq!(web.manifest.as_deref(), Some(manifest.as_str()));
+    let flat = sum("web01/web01-flat.vmdk");
+    assert_eq!(web.disks[0].sha256.as_deref(), Some(flat.as_str()));
+    // Salvage carries over what nothing speaks against; what it is not sure of is said again.
+    let judged = |name: &str| {
+        let notes = &machine(name).notes;
+        notes.iter().find(|note| note.starts_with("salvage judged it ")).cloned()
+    };
+    assert!(judged("bde01").is_some_and(|note| note.contains("undetermined")), "{plan}");
+    assert!(judged("Büro-PC Müller").is_some_and(|note| note.contains("config-lost")), "{plan}");
+    assert_eq!(judged("web01"), None);
+
+    // Other bytes than the list says, with the old time.
+    let path = clean.join("web01/web01-flat.vmdk");
+    let (bytes, time) =
+        (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());
+    let mut other = bytes.clone();
+    other[4096] ^= 1;
+    let put = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    };
+    put(&other);
+    let said = bench.apply(&["--retries", "0"]);
+    assert_eq!(said.status.code(), Some(5), "{}", text(&said));
+    assert!(text(&said).contains("the source changed"), "{}", text(&said));
+    assert_eq!((bench.count("web01"), bench.count("files01")), (0, 1));
+    put(&bytes);
+    let said = bench.apply(&["--retries", "0"]);
+    assert_eq!(said.status.code(), Some(0), "{}", text(&said));
+    assert_eq!(bench.count("web01"), 1);
+    let uploads = bench.proxy.uploads();
+    let vmx = uploads.iter().rfind(|upload| upload.path.ends_with("/web01.vmx")).unwrap();
+    let vmx = fs::read_to_string(&vmx.file).unwrap();
+    assert!(vmx.contains(&format!("Manifest: {manifest}")), "{vmx}");
+
+    // Written to after salvage: said, and no longer held against the list.
+    fs::write(&path, &other).unwrap();
+    let planned = bench.plan_of(&[&clean.join("web01")]);
+    let plan = fs::read_to_string(bench.path("plan.toml")).unwrap();
+    assert!(plan.contains("was written to after"), "{} {plan}", text(&planned));
+    assert!(!plan.contains(&flat), "{plan}");
 }

@@ -195,7 +195,7 @@ fn show(plan: &Plan, told: &Told, ui: &Ui) -> anyhow::Result<()> {
             continue;
         }
         if !machine.guessed.is_empty() {
-            writeln!(out, "{name}: hardware is guessed, see \"guessed\" in the plan")?;
+            writeln!(out, "{name}: values are guessed, see \"guessed\" in the plan")?;
         }
         let root = format!("[{}] {}", machine.datastore, machine.folder());
         let root = plain(&root);
@@ -222,8 +222,10 @@ fn show(plan: &Plan, told: &Told, ui: &Ui) -> anyhow::Result<()> {
                 }
             }
         }
-        if let Some(nvram) = machine.nvram.as_ref().filter(|_| machine.route != Route::Import) {
-            writeln!(out, "{name}: PUT {root}/{}", plain(&nvram.display().to_string()))?;
+        let nvram = machine.nvram.as_ref().map(|path| path.display().to_string());
+        let nvram = nvram.map(|nvram| format!("{name}: PUT {root}/{}", plain(&nvram)));
+        if let Some(line) = nvram.as_ref().filter(|_| machine.route == Route::Register) {
+            writeln!(out, "{line}")?;
         }
         if machine.route == Route::Register {
             writeln!(out, "{name}: PUT {root}/{}.vmx", plain(machine.folder()))?;
@@ -235,6 +237,9 @@ fn show(plan: &Plan, told: &Told, ui: &Ui) -> anyhow::Result<()> {
             }
             Route::Create => {
                 writeln!(out, "{name}: CreateVM_Task {root}/{}.vmx", plain(machine.folder()))?;
+                if let Some(line) = &nvram {
+                    writeln!(out, "{line}")?;
+                }
             }
             Route::Register => {
                 writeln!(out, "{name}: RegisterVM_Task {root}/{}.vmx", plain(machine.folder()))?;

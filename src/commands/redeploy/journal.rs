@@ -80,9 +80,11 @@ pub(super) fn status(args: &StatusArgs, ui: &Ui) -> anyhow::Result<Outcome> {
 }
 
 pub(super) fn take_back(args: &UndoArgs, ui: &Ui, stop: &Interrupt) -> anyhow::Result<Outcome> {
-    if !args.journal.exists() {
-        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(anyhow::Error::new(missing).context(args.journal.display().to_string()));
+    // Opening would make one.
+    if let Err(missing) = std::fs::metadata(&args.journal) {
+        return Err(
+            anyhow::Error::new(missing).context(format!("journal {}", args.journal.display()))
+        );
     }
     let journal = Journal::open(&args.journal).map_err(in_use)?;
     let told = journal.told();

@@ -105,18 +105,23 @@ pub(super) fn make_plan(args: &PlanArgs, ui: &Ui) -> anyhow::Result<Outcome> {
     };
     for machine in plan.machines.iter().filter(|machine| !machine.guessed.is_empty()) {
         ui.warn(format!(
-            "{}: only a disk is left, so its hardware is guessed; compare what stands under \
-             \"guessed\" in the plan with your records",
+            "{}: values of it are guessed; compare what stands under \"guessed\" in the plan with \
+             your records",
             machine.name
         ));
     }
     tell(&found_flaws, ui);
     write_whole(&args.output, text.as_bytes(), args.overwrite)?;
     ui.message(format!(
-        "wrote {}: {} machines, {} to send; look at it, then: vmglean redeploy apply {}",
+        "wrote {}: {} machines, {} to send{}; {}, then: vmglean redeploy apply {}",
         args.output.display(),
         plan.machines.len(),
         bytesize::ByteSize(plan.machines.iter().map(Machine::bytes).sum()),
+        match found.left_out.len() {
+            0 => String::new(),
+            n => format!(", {n} left out as said above"),
+        },
+        if found_flaws.problems.is_empty() { "look at it" } else { "clear the problems first" },
         args.output.display()
     ));
     if found_flaws.problems.is_empty() && found.left_out.is_empty() {

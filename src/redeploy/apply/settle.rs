@@ -1,6 +1,6 @@
 //! What the server made held against the plan; what it left out is added.
 
-use super::{Error, Host, Machine, MoRef, Run, StepError};
+use super::{Error, Host, Machine, MoRef, Route, Run, StepError};
 use crate::redeploy::{
     config,
     estate::{self, TOKEN_KEY},
@@ -60,6 +60,10 @@ impl Run<'_> {
         token: &str,
     ) -> Result<MachineSpec, StepError> {
         let hardware = &machine.hardware;
+        let mut extra = config::extra(own, token);
+        if let Some(nvram) = machine.nvram.as_ref().filter(|_| machine.route == Route::Create) {
+            extra.push(("nvram".to_owned(), nvram.to_string_lossy().into_owned()));
+        }
         Ok(MachineSpec {
             name: Some(machine.name.clone()),
             version: hardware.version.map(|version| format!("vmx-{version:02}")),
@@ -72,7 +76,7 @@ impl Run<'_> {
             memory_mib: Some(hardware.memory_mib),
             disks,
             nics: self.nic_specs(machine, host)?,
-            extra: config::extra(own, token),
+            extra,
             firmware: Some(hardware.firmware.clone()),
             secure_boot: (hardware.firmware == "efi" && hardware.secure_boot).then_some(true),
         })

@@ -45,9 +45,16 @@ impl Run<'_> {
             files.push((flat, Content::Flat(disk)));
             files.push((descriptor, Content::Whole(content)));
         }
-        if let Some(nvram) = &machine.nvram {
-            files.push((file_name(nvram)?, Content::Whole(machine.read(nvram)?)));
-        }
+        let nvram = match &machine.nvram {
+            Some(path) => Some((file_name(path)?, Content::Whole(machine.read(path)?))),
+            None => None,
+        };
+        // A host that makes a machine makes its .nvram too, and may not like to find one.
+        let (before, after) = match machine.route {
+            Route::Create => (None, nvram),
+            Route::Register | Route::Import => (nvram, None),
+        };
+        files.extend(before);
         if machine.route == Route::Register {
             let text =
                 config::vmx_text(self.plan, machine, own.as_deref().unwrap_or_default(), token);
@@ -59,6 +66,9 @@ impl Run<'_> {
 
         let vmx_path = format!("{root}/{vmx_name}");
         let mo = self.enter_inventory(machine, host, (folder, &vmx_path), own.as_deref(), token)?;
+        if let Some((name, content)) = &after {
+            self.send(machine, host, datacenter, (&root, name), content, &record)?;
+        }
         let disks = self.disk_specs(machine, |disk| {
             let name = names(disk).map(|(descriptor, _)| descriptor).unwrap_or_default();
             Backing::Existing(format!("{root}/{name}"))

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Machine, lone, ovf, vmx};
+use super::{Machine, lone, origin, ovf, vmx};
 
 /// Machines found, and what could not be made into one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,10 @@ pub fn draft(sources: &[PathBuf]) -> Result<Draft, (PathBuf, io::Error)> {
                 let (folder, name) = (source.parent(), source.file_name());
                 let (Some(folder), Some(name)) = (folder, name) else { continue };
                 match lone::machine(folder, Path::new(name)) {
-                    Ok(machine) => draft.machines.push(machine),
+                    Ok(mut machine) => {
+                        origin::tell(&mut machine);
+                        draft.machines.push(machine);
+                    }
                     Err(why) => draft.left_out.push(why),
                 }
             }
@@ -92,7 +95,10 @@ fn add(draft: &mut Draft, path: &Path) -> bool {
             let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
                 return false;
             };
-            vmx::machine(folder, Path::new(name)).map(|machine| vec![machine])
+            vmx::machine(folder, Path::new(name)).map(|mut machine| {
+                origin::tell(&mut machine);
+                vec![machine]
+            })
         }
         Some("ovf" | "ova") => ovf::machines(path),
         _ => return false,

@@ -4,6 +4,7 @@ mod check;
 mod disk;
 mod draft;
 mod lone;
+mod origin;
 mod ovf;
 mod source;
 mod vmx;
@@ -132,6 +133,9 @@ pub struct Machine {
     /// What people should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// SHA-256 of the manifest beside its files, where there is one; stands in the machine's note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
     /// Values below that nothing tells: each with its reason, to be looked over by a person.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guessed: Vec<String>,
@@ -264,7 +268,7 @@ impl Plan {
     /// # Errors
     /// One line, for values that TOML cannot hold.
     pub fn to_text(&self) -> Result<String, String> {
-        let body = toml::to_string(self).map_err(|error| error.to_string())?;
+        let body = toml::to_string_pretty(self).map_err(|error| error.to_string())?;
         Ok(format!(
             "# A redeploy plan. Nothing has been made yet. Change what you like, then:\n\
              #   vmglean redeploy apply THIS_FILE --dry-run\n\

@@ -5,14 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest as _, Sha256};
 use vmglean_formats::{
     ByteOffset, ReadAt as _,
-    ovf::{Envelope, OvfItem, OvfSystem, TarList},
+    ovf::{Digest, DigestKind, Envelope, Manifest, OvfItem, OvfSystem, TarList},
     vmdk::{SparseFlags, SparseHeader},
 };
 
 use super::{
-    Disk, Form, Hardware, Machine, NicPart, Route,
+    Disk, Form, Hardware, Machine, NicPart, Route, hex,
     source::{open, read_small, stamp},
 };
 use crate::{redeploy::vsphere::Controller, source::SourceFile};
@@ -62,7 +63,26 @@ fn of_envelope(file: &Path, bytes: &[u8], files: &Files) -> Result<Vec<Machine>,
     if envelope.systems.is_empty() {
         return Err(format!("{}: describes no machine", file.display()));
     }
-    envelope.systems.iter().map(|system| machine(file, &envelope, system, files)).collect()
+    let manifest = manifest(file, files);
+    let machine = |system| machine(file, &envelope, system, files, manifest.as_ref());
+    envelope.systems.iter().map(machine).collect()
+}
+
+/// The manifest beside the envelope, and its own hash.
+fn manifest(file: &Path, files: &Files) -> Option<(String, Manifest)> {
+    let text = match files {
+        Files::Folder(folder) => {
+            let name = Path::new(file.file_stem()?).with_extension("mf");
+            read_small(folder, &name, MAX_ENVELOPE).ok()?
+        }
+        Files::Archive { folder, name, members } => {
+            let (_, (at, length)) =
+                members.iter().find(|(name, _)| name.to_ascii_lowercase().ends_with(".mf"))?;
+            let take = usize::try_from(*length).ok().filter(|_| *length <= MAX_ENVELOPE)?;
+            open(folder, name).ok()?.read_up_to(ByteOffset(*at), take).ok()?
+        }
+    };
+    Some((hex(&Sha256::digest(&text)), Manifest::parse(&text).value))
 }
 
 fn machine(
@@ -70,6 +90,7 @@ fn machine(
     envelope: &Envelope,
     system: &OvfSystem,
     files: &Files,
+    manifest: Option<&(String, Manifest)>,
 ) -> Result<Machine, String> {
     let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = system.name.clone().or_else(|| system.id.clone()).or(stem).unwrap_or_default();
@@ -112,7 +133,10 @@ fn machine(
             offset_bytes: at,
             size_bytes: size,
             modified: stamp(&source),
-            sha256: None,
+            sha256: manifest.and_then(|(_, manifest)| {
+                let of = |d: &&Digest| d.name == reference.href && d.kind == DigestKind::Sha256;
+                manifest.digests.iter().find(of).map(|digest| digest.hex.clone())
+            }),
         });
     }
     if disks.is_empty() {
@@ -137,6 +161,7 @@ fn machine(
         source: file.to_path_buf(),
         vmx: None,
         nvram: None,
+        manifest: manifest.map(|(hash, _)| hash.clone()),
         notes: Vec::new(),
         guessed: Vec::new(),
         hardware: Hardware {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use vmglean_formats::vmx::{Encryption, Firmware, Vmx};
+use vmglean_formats::vmx::{DeviceKind, Encryption, Firmware, Vmx};
 
 use super::{
     Disk, Hardware, Machine, NicPart, Route,
@@ -33,7 +33,13 @@ pub(super) fn machine(folder: &Path, vmx: &Path) -> Result<Machine, String> {
         disks.push(found.at(controller, bus, unit));
     }
     if disks.is_empty() {
-        return Err(no("it has no disk".to_owned()));
+        let off = read.devices.iter().any(|d| d.kind == DeviceKind::HardDisk && !d.present);
+        let why = if off {
+            "its disks are switched off, as salvage does with those it leaves where they are; see the README.txt beside it"
+        } else {
+            "it has no disk"
+        };
+        return Err(no(why.to_owned()));
     }
     let streams = disks.iter().filter(|disk| disk.is_stream()).count();
     let route = match streams {
@@ -83,6 +89,7 @@ pub(super) fn of(
         source: folder.to_path_buf(),
         vmx: None,
         nvram: None,
+        manifest: None,
         notes: Vec::new(),
         guessed: Vec::new(),
         hardware: Hardware {

@@ -348,6 +348,13 @@ impl Http {
                 Error::UnknownCertificate { host, shown }
             };
         }
+        let detail = match reqwest::Url::parse(url) {
+            Ok(url) if error.is_connect() && !detail.contains("certificate") => {
+                let port = url.port_or_known_default().unwrap_or_default();
+                format!("cannot reach {host}:{port}: {}", root(error))
+            }
+            _ => detail,
+        };
         Error::Line { what: what.to_owned(), detail, sent_bytes }
     }
 }
@@ -426,6 +433,15 @@ fn session_cookie(headers: &HeaderMap) -> Option<String> {
         let pair = value.to_str().ok()?.split(';').next()?.trim();
         pair.starts_with("vmware_soap_session=").then(|| pair.to_owned())
     })
+}
+
+/// The cause of all causes.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(next) = last.source() {
+        last = next;
+    }
+    last.to_string()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -13,6 +13,7 @@ mod inventory;
 mod lease;
 mod machine;
 mod network;
+mod rights;
 mod server;
 mod task;
 mod tls;

@@ -51,15 +51,25 @@ pub(super) struct Content {
     pub(super) root: MoRef,
     pub(super) files: MoRef,
     pub(super) licences: Option<MoRef>,
+    pub(super) rights: Option<MoRef>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Session {
     cookie: Option<String>,
+    /// What the server calls it; as good as the cookie on some.
+    key: Option<String>,
     /// Counts logins: a thread that failed under an older one need not log in again.
     generation: u64,
     /// A login that failed is never tried again.
     refused: bool,
+}
+
+impl std::fmt::Debug for Session {
+    /// Without what lets others in.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session {{ open: {}, generation: {} }}", self.cookie.is_some(), self.generation)
+    }
 }
 
 /// A server we are logged in to. Shared by threads; logs out when dropped.
@@ -119,6 +129,7 @@ impl Server {
             root: object("rootFolder")?,
             files: object("fileManager")?,
             licences: value.object_at(&["licenseManager"]),
+            rights: value.object_at(&["authorizationManager"]),
         };
         let word = |path: &[&str]| value.text_at(path).unwrap_or_default().to_owned();
         let about = About {
@@ -264,8 +275,9 @@ impl Server {
             xml.text("password", self.credentials.password());
         });
         match soap(&self.http, &self.address, &self.action, None, what, body) {
-            Ok((_, cookie)) => {
+            Ok((said, cookie)) => {
                 session.cookie = cookie.or(session.cookie.take());
+                session.key = said.text_at(&["returnval", "key"]).map(str::to_owned);
                 session.generation += 1;
                 Ok(())
             }
@@ -278,6 +290,10 @@ impl Server {
 
     pub(super) fn cookie(&self) -> Option<String> {
         self.session.lock().ok()?.cookie.clone()
+    }
+
+    pub(super) fn session_key(&self) -> Option<String> {
+        self.session.lock().ok()?.key.clone()
     }
 
     pub(super) fn generation(&self) -> u64 {
