@@ -13,7 +13,7 @@ use crate::{
     cli::{Format as Form, Global, parse_size},
     consolidate::{
         ConsolidateError, Consolidated, Format, Paths, Refused, Request, VerifyError, consolidate,
-        objections, patches, read_through, select, write_patches,
+        objections, patches, read_through, rewritten, select, write_patches,
     },
     disk::ChainEnd,
     families::Families,
@@ -22,7 +22,7 @@ use crate::{
     outcome::Outcome,
     report::{
         chain::LinkState,
-        consolidate::{ConsolidateRecord, write_lines, write_text},
+        consolidate::{ConsolidateRecord, RewrittenRange, write_lines, write_text},
         json::write_document,
         plain::plain,
         record::RecordPath,
@@ -74,6 +74,10 @@ pub struct Args {
     /// DIR, each with what undoes it
     #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "manifest", "null"])]
     pub patch: Option<PathBuf>,
+    /// Make the partition table, NTFS boot sectors and the first file records anew in the output
+    /// where a copy that proves itself survives; each change stands in the manifest
+    #[arg(long, conflicts_with_all = ["null", "patch"])]
+    pub repair_boot: bool,
     /// Do not read the output back before it gets its name
     #[arg(long)]
     pub no_verify: bool,
@@ -164,10 +168,22 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
     record.findings.extend(suspects.iter().filter_map(finding));
     let progress = ui.progress("mapping what samples speak against", None);
     let cancel = Cancel::on(stop.flag(), None);
-    let damage = damage(&opened, at, &suspects, &families, &cancel, &progress);
+    let mut damage = damage(&opened, at, &suspects, &families, &cancel, &progress);
     progress.finish();
     if stop.asked() {
         return Ok(Outcome::Stopped);
+    }
+    if let (true, Some(disk)) = (args.repair_boot, chain.disk().at_link(at)) {
+        let made = rewritten(&disk, &damage);
+        record.rewritten = made
+            .iter()
+            .map(|one| RewrittenRange {
+                offset_bytes: one.at,
+                length_bytes: one.bytes.len() as u64,
+                what: one.what.clone(),
+            })
+            .collect();
+        damage.rewrite(made);
     }
     let unnamed = damage.unnamed().iter().map(|told| ("consolidate.unnamed-grains", told));
     let mended = damage.mended().iter().map(|told| ("consolidate.tables-mended", told));
@@ -352,7 +368,7 @@ pub(super) fn is_unverified(error: &anyhow::Error) -> bool {
 
 fn outcome(record: &ConsolidateRecord) -> Outcome {
     let mut outcome = if record.stopped { Outcome::Stopped } else { Outcome::Clean };
-    if record.filled_bytes > 0 || record.doubted {
+    if record.filled_bytes > 0 || record.doubted || !record.rewritten.is_empty() {
         outcome = outcome.and(Outcome::Damage);
     }
     for finding in &record.findings {

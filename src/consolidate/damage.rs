@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::boot::Rewritten;
 use crate::{
     disk::{Chain, FileId, ResolvedRun, RunState},
     triage::judge::{DamageMap, Lattice, Run, State},
@@ -18,6 +19,8 @@ pub struct Damage {
     unnamed: Vec<(usize, String)>,
     /// Links whose tables were had from another copy, and in which words.
     mended: Vec<(usize, String)>,
+    /// Sectors that are made anew, in order.
+    rewritten: Vec<Rewritten>,
 }
 
 impl Damage {
@@ -43,7 +46,19 @@ impl Damage {
             mended: links()
                 .filter_map(|(number, _)| Some((number, chain.disk().mended_tables(number)?)))
                 .collect(),
+            rewritten: Vec::new(),
         }
+    }
+
+    /// Puts sectors made anew in the place of what stands there; in order, without overlap.
+    pub fn rewrite(&mut self, rewritten: Vec<Rewritten>) {
+        self.rewritten = rewritten;
+    }
+
+    /// Sectors that are made anew, in order.
+    #[must_use]
+    pub fn rewritten(&self) -> &[Rewritten] {
+        &self.rewritten
     }
 
     /// Links with grains that no table names, and in which words.
@@ -92,6 +107,10 @@ impl Damage {
             for run in &map.runs {
                 hash.update(format!("{run:?}").as_bytes());
             }
+        }
+        for one in &self.rewritten {
+            hash.update(format!("{}{}", one.at, one.what).as_bytes());
+            hash.update(&one.bytes);
         }
         hash.finalize().to_hex().as_str().get(..16).unwrap_or_default().to_owned()
     }

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use vmglean_formats::{ByteOffset, MediumError, ReadAt};
 
 use super::{
+    boot::Rewritten,
     manifest::{RangeLine, Sums, state_word},
     out::Buffer,
     plan::{Piece, Unit},
@@ -36,6 +37,8 @@ pub(super) struct Filled {
 /// Fills units. One a thread.
 pub(super) struct Filler<'a> {
     disk: &'a VirtualDisk,
+    /// Sectors that are made anew.
+    rewritten: &'a [Rewritten],
     /// One byte, repeated, in the place of what is not to be had.
     fill: u8,
     /// Whether ranges are hashed.
@@ -54,9 +57,15 @@ struct Part {
 }
 
 impl<'a> Filler<'a> {
-    pub(super) fn new(disk: &'a VirtualDisk, fill: u8, hashes: bool) -> Self {
+    pub(super) fn new(
+        disk: &'a VirtualDisk,
+        rewritten: &'a [Rewritten],
+        fill: u8,
+        hashes: bool,
+    ) -> Self {
         Self {
             disk,
+            rewritten,
             fill,
             hashes,
             inflater: libdeflater::Decompressor::new(),
@@ -84,7 +93,11 @@ impl<'a> Filler<'a> {
             let range = if unit.is_empty { 0..0 } else { from..to };
             let mut buffer = std::mem::take(&mut filled.bytes);
             if let Some(place) = buffer.get_mut(range) {
-                if piece.is_copied() {
+                if let Some(made) = self.made(piece) {
+                    place.copy_from_slice(made);
+                    let part = Part { piece: *piece, state: piece.state, why: self.why(piece) };
+                    self.tell(&part, place, piece.run.offset, &mut filled);
+                } else if piece.is_copied() {
                     for part in self.copy(piece, place) {
                         filled.read += part.piece.run.length;
                         self.tell(&part, place, piece.run.offset, &mut filled);
@@ -132,6 +145,13 @@ impl<'a> Filler<'a> {
             }
         }
         (sums, read)
+    }
+
+    /// The bytes of a piece that is made anew.
+    fn made(&self, piece: &Piece) -> Option<&'a [u8]> {
+        let made = self.rewritten.get(piece.rewritten?)?;
+        let from = usize::try_from(piece.run.offset.checked_sub(made.at)?).ok()?;
+        made.bytes.get(from..)?.get(..usize::try_from(piece.run.length).ok()?)
     }
 
     fn why(&self, piece: &Piece) -> Option<String> {
@@ -268,11 +288,18 @@ impl<'a> Filler<'a> {
         let from = usize::try_from(run.offset - origin).unwrap_or(0);
         let to = from.saturating_add(usize::try_from(run.length).unwrap_or(0)).min(whole.len());
         let bytes = whole.get(from..to).unwrap_or_default();
-        let is_filled = matches!(part.state, State::Encrypted | State::Unreadable | State::Damaged);
+        let rewritten = part.piece.rewritten.and_then(|number| self.rewritten.get(number));
+        let is_filled = rewritten.is_none()
+            && matches!(part.state, State::Encrypted | State::Unreadable | State::Damaged);
         let zero = is_zero(bytes);
         // Read, and all zero: that much is known, whatever the tables say.
         let state = match part.state {
-            State::Undetermined if zero && !bytes.is_empty() && part.piece.doubt.is_none() => {
+            State::Undetermined
+                if zero
+                    && !bytes.is_empty()
+                    && part.piece.doubt.is_none()
+                    && rewritten.is_none() =>
+            {
                 State::Zero
             }
             state => state,
@@ -281,9 +308,10 @@ impl<'a> Filler<'a> {
         if !self.hashes {
             return;
         }
-        let has_source = matches!(run.state, RunState::Data | RunState::Compressed);
+        let has_source =
+            rewritten.is_none() && matches!(run.state, RunState::Data | RunState::Compressed);
         let file = run.file.filter(|_| has_source).and_then(|id| self.disk.file(id));
-        let compressed = run.state == RunState::Compressed;
+        let compressed = has_source && run.state == RunState::Compressed;
         filled.lines.push(RangeLine {
             offset_bytes: run.offset,
             length_bytes: run.length,
@@ -295,6 +323,7 @@ impl<'a> Filler<'a> {
             stored_bytes: compressed.then_some(run.stored),
             skip_bytes: (compressed && run.skip > 0).then_some(run.skip),
             sha256: (!zero).then(|| hex(&Sha256::digest(bytes))),
+            rewritten: rewritten.map(|made| made.what.clone()),
             why: part.why.clone(),
         });
     }

@@ -72,6 +72,10 @@ pub struct RangeLine {
     /// SHA-256 of what stands in the output; left out where that is all zeros.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Of sectors made anew: what they are, and from what they were made. The state is that of
+    /// the bytes that stood there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<String>,
     /// Why, where the state needs a word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,

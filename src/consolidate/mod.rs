@@ -6,6 +6,7 @@
 //! medium stands in a record, from which a second run goes on ([`record`]). The output is read
 //! back and held against that record ([`verify`]) before it gets its name.
 
+mod boot;
 mod damage;
 mod fill;
 mod image;
@@ -42,6 +43,7 @@ use crate::{
     triage::judge::State,
 };
 
+pub use boot::{Rewritten, rewritten};
 pub use damage::Damage;
 pub use manifest::{
     MANIFEST_SCHEMA, ManifestLine, OutputLine as Output, RangeLine, Sums, state_word,
@@ -139,6 +141,7 @@ pub fn read_through(
     let planner = Planner::new(&disk, damage, true, 0);
     let work = Work {
         disk: &disk,
+        rewritten: damage.rewritten(),
         fill: 0,
         threads,
         level: 0,
@@ -288,6 +291,7 @@ fn write(
     let placer = Placer::new(placer_layout, disk.capacity_bytes(), position);
     let work = Work {
         disk,
+        rewritten: damage.rewritten(),
         fill: request.fill,
         threads: request.threads,
         level: request.level,

@@ -23,22 +23,29 @@ pub(super) struct Piece {
     pub(super) state: State,
     /// Why it may not be what it seems.
     pub(super) doubt: Option<Doubt>,
+    /// Which of the sectors made anew stand there instead.
+    pub(super) rewritten: Option<usize>,
 }
 
 impl Piece {
     /// Whether bytes of a source are copied.
     pub(super) fn is_copied(&self) -> bool {
-        matches!(self.state, State::Intact | State::Undetermined | State::Zero)
+        self.rewritten.is_none()
+            && matches!(self.state, State::Intact | State::Undetermined | State::Zero)
             && matches!(self.run.state, RunState::Data | RunState::Compressed)
     }
 
     /// Whether the bytes are not to be had, so that the fill stands in their place.
     pub(super) fn is_filled(&self) -> bool {
-        matches!(self.state, State::Encrypted | State::Unreadable | State::Damaged)
+        self.rewritten.is_none()
+            && matches!(self.state, State::Encrypted | State::Unreadable | State::Damaged)
     }
 
     fn joins(&self, next: &Self) -> bool {
-        self.state == next.state && self.doubt == next.doubt && self.run.joins(&next.run)
+        self.state == next.state
+            && self.doubt == next.doubt
+            && self.rewritten == next.rewritten
+            && self.run.joins(&next.run)
     }
 }
 
@@ -91,7 +98,13 @@ impl<'a> Planner<'a> {
     }
 
     fn is_empty(&self, piece: &Piece) -> bool {
-        if piece.is_filled() { self.fills_with_holes } else { !piece.is_copied() }
+        if piece.rewritten.is_some() {
+            false
+        } else if piece.is_filled() {
+            self.fills_with_holes
+        } else {
+            !piece.is_copied()
+        }
     }
 
     /// The next piece, not beyond `end`.
@@ -143,13 +156,30 @@ impl<'a> Planner<'a> {
                     // A hole of the file is told by the run itself.
                     let state = if state == State::Absent { State::Zero } else { state };
                     let run = run.clip(at, at + length);
-                    self.pieces.push_back(Piece { run, state, doubt });
+                    self.keep(run, state, doubt);
                     at += length;
                 }
                 return;
             }
         };
-        self.pieces.push_back(Piece { run, state, doubt });
+        self.keep(run, state, doubt);
+    }
+
+    /// Cuts a run where sectors are made anew.
+    fn keep(&mut self, run: ResolvedRun, state: State, doubt: Option<Doubt>) {
+        let all = self.damage.rewritten();
+        let mut at = run.offset;
+        let mut next = all.partition_point(|one| one.end() <= at);
+        while at < run.end() {
+            let (end, rewritten) = match all.get(next) {
+                Some(one) if one.at <= at => (one.end().min(run.end()), Some(next)),
+                Some(one) => (one.at.min(run.end()), None),
+                None => (run.end(), None),
+            };
+            self.pieces.push_back(Piece { run: run.clip(at, end), state, doubt, rewritten });
+            next += usize::from(rewritten.is_some());
+            at = end;
+        }
     }
 
     fn one(&mut self, end: u64) -> Unit {

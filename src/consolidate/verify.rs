@@ -254,7 +254,7 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     fn new(disk: &'a VirtualDisk) -> Self {
-        let filler = Filler::new(disk, 0, false);
+        let filler = Filler::new(disk, &[], 0, false);
         Self { disk, filler, buffer: Buffer::default(), runs: Vec::new() }
     }
 
@@ -282,7 +282,7 @@ impl<'a> Checker<'a> {
                     RunState::Zero | RunState::Absent => State::Zero,
                     RunState::Lost | RunState::Unreadable => State::Damaged,
                 };
-                pieces.push(Piece { run, state, doubt: None });
+                pieces.push(Piece { run, state, doubt: None, rewritten: None });
             }
         }
         pieces

@@ -44,6 +44,9 @@ pub struct ConsolidateRecord {
     pub summary: Sums,
     /// Bytes in whose place the fill stands.
     pub filled_bytes: u64,
+    /// Sectors made anew with `--repair-boot`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rewritten: Vec<RewrittenRange>,
     /// Whether something was read through a parent whose CID does not agree.
     pub doubted: bool,
     /// Ranges in the manifest.
@@ -60,6 +63,17 @@ pub struct ConsolidateRecord {
     /// Time, version and arguments; left out with `--reproducible`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunInfo>,
+}
+
+/// Sectors that the output holds and no source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RewrittenRange {
+    /// First byte on the virtual disk.
+    pub offset_bytes: u64,
+    /// How many.
+    pub length_bytes: u64,
+    /// What they are, and from what they were made.
+    pub what: String,
 }
 
 impl ConsolidateRecord {
@@ -81,6 +95,7 @@ impl ConsolidateRecord {
             size_bytes: link.map_or(0, |link| link.capacity),
             summary: Sums::default(),
             filled_bytes: 0,
+            rewritten: Vec::new(),
             doubted: chain.links.iter().skip(at).any(|link| link.parent_doubt.is_some()),
             ranges: 0,
             proven: false,
@@ -158,6 +173,10 @@ pub fn write_text(
             let text = format!("{}  {word}", right(&bytes(count), 10));
             lines.push(if good { text } else { painted(BAD, &text) });
         }
+    }
+    for made in &record.rewritten {
+        let text = format!("made anew at {:#x}: {}", made.offset_bytes, made.what);
+        lines.extend(wrap(&text, columns));
     }
     if let Some(manifest) = &record.manifest {
         let many = counted(record.ranges, "range");

@@ -9,6 +9,7 @@
     reason = "a test's helpers fail as the test does, and tell what they measured"
 )]
 
+mod boot;
 mod disk;
 mod ext;
 mod hostile;

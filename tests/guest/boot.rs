@@ -1,0 +1,111 @@
+//! What a disk needs to be mounted, made anew in a copy of it.
+
+use std::{fs, ops::Range, process::Command};
+
+use super::{
+    disk::{START, sha, tool},
+    shared,
+};
+use vmglean_forge::damage::Rng;
+
+/// Makes a copy of these bytes with `--repair-boot`: the copy, and what the manifest says of it.
+fn consolidated(bytes: &[u8]) -> (Vec<u8>, Vec<serde_json::Value>) {
+    let scratch = tempfile::tempdir().unwrap();
+    let evidence = scratch.path().join("evidence");
+    fs::create_dir(&evidence).unwrap();
+    let sectors = bytes.len() / 512;
+    let descriptor = format!(
+        "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType=\"vmfs\"\n\
+         \nRW {sectors} VMFS \"fs01-flat.vmdk\"\n\nddb.adapterType = \"lsilogic\"\n"
+    );
+    fs::write(evidence.join("fs01.vmdk"), descriptor).unwrap();
+    fs::write(evidence.join("fs01-flat.vmdk"), bytes).unwrap();
+    let out = scratch.path().join("out");
+    fs::create_dir(&out).unwrap();
+    let image = out.join("fs01.raw");
+    let done = Command::new(env!("CARGO_BIN_EXE_vmglean"))
+        .arg("consolidate")
+        .arg(evidence.join("fs01.vmdk"))
+        .args(["--repair-boot", "--samples", "0", "-o", image.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(done.status.code(), Some(1), "{}", String::from_utf8_lossy(&done.stderr));
+    let made = fs::read(&image).unwrap();
+    // The table is whole by the word of a tool that makes them.
+    let told = tool("sgdisk", &["-v", image.to_str().unwrap()]);
+    assert!(told.contains("No problems found"), "{told}");
+    assert_eq!(fs::read(evidence.join("fs01-flat.vmdk")).unwrap(), bytes);
+    let manifest = fs::read_to_string(out.join("MANIFEST.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = manifest
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &serde_json::Value| line.get("rewritten").is_some())
+        .collect();
+    // Nothing but what the manifest lists is other than the source.
+    let mut expected = bytes.to_vec();
+    for line in &lines {
+        let range = line["offset_bytes"].as_u64().unwrap() as usize..;
+        let range = range.start..range.start + line["length_bytes"].as_u64().unwrap() as usize;
+        expected[range.clone()].copy_from_slice(&made[range.clone()]);
+        let hex: String = sha(&made[range]).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(line["sha256"], hex.as_str(), "{line}");
+    }
+    assert!(expected == made);
+    (made, lines)
+}
+
+fn randomised(bytes: &mut [u8], range: Range<usize>) {
+    let mut rng = Rng::new(range.start as u64);
+    bytes[range].iter_mut().for_each(|byte| *byte = rng.draw() as u8);
+}
+
+#[test]
+fn what_the_first_sectors_lost_is_made_from_copies_at_the_end() {
+    let disk = shared();
+    let mut bytes = disk.bytes.clone();
+    // Table and boot sector, and of the first file record all but its magic.
+    randomised(&mut bytes, 0..17_408);
+    randomised(&mut bytes, START as usize..START as usize + 512);
+    let table = START as usize + 4 * 4096;
+    randomised(&mut bytes, table + 4..table + 1024);
+    let (made, lines) = consolidated(&bytes);
+    assert!(made[512..] == disk.bytes[512..], "made anew, each sector is what it was");
+    // Of sector 0, that which nothing reads any more is left open: the end by cylinder and head.
+    let known = [446..451, 454..512];
+    assert!(known.into_iter().all(|range| made[range.clone()] == disk.bytes[range]));
+    let told: Vec<&str> = lines.iter().map(|line| line["rewritten"].as_str().unwrap()).collect();
+    for what in [
+        "protective MBR",
+        "header of the primary GPT",
+        "entries of the primary GPT",
+        "NTFS boot sector, from its backup",
+        "record 0 of $MFT, from $MFTMirr",
+    ] {
+        assert!(told.iter().any(|told| told.starts_with(what)), "{what}: {told:?}");
+    }
+}
+
+#[test]
+fn copies_at_the_end_are_made_from_the_first_sectors() {
+    let disk = shared();
+    let mut bytes = disk.bytes.clone();
+    let size = bytes.len();
+    // The volume's last sector, and the backup table in the disk's last 33.
+    randomised(&mut bytes, size - (1 << 20) - 512..size - (1 << 20));
+    randomised(&mut bytes, size - 33 * 512..size);
+    let boot = &disk.bytes[START as usize..][..512];
+    let mirror = u64::from_le_bytes(boot[56..64].try_into().unwrap()) * 4096;
+    let mirror = (START + mirror) as usize;
+    randomised(&mut bytes, mirror..mirror + 4096);
+    let (made, lines) = consolidated(&bytes);
+    assert!(made == disk.bytes, "made anew, each sector is what it was");
+    let told: Vec<&str> = lines.iter().map(|line| line["rewritten"].as_str().unwrap()).collect();
+    for what in [
+        "header of the backup GPT",
+        "entries of the backup GPT",
+        "NTFS backup boot sector",
+        "record 3 of $MFTMirr",
+    ] {
+        assert!(told.iter().any(|told| told.starts_with(what)), "{what}: {told:?}");
+    }
+}
