@@ -203,3 +203,22 @@ fn a_text_beyond_the_limit_is_read_to_the_limit_and_told() {
     assert_eq!(many.value.entries.len(), 4096);
     assert!(many.defects.len() <= 257);
 }
+
+#[test]
+fn what_a_longer_text_left_behind_a_shorter_one_is_no_defect_and_anything_else_is() {
+    let text = parse(&seeds::descriptors()[0].1).value.text;
+    for (left, is_sound) in [
+        ("\n", true),
+        ("\"\n", true),
+        ("\n\0", true),
+        ("x", false),
+        ("\n\n\n", false),
+        ("\0\n", false),
+    ] {
+        // As qemu-img leaves it: a CID of eight digits, then one of six, and a NUL behind the text.
+        let mut bytes = format!("{}\0{left}", text.replace('\0', "")).into_bytes();
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        let found = Descriptor::parse(&bytes, ByteOffset(0));
+        assert_eq!(found.defects.is_empty(), is_sound, "{left:?} {:?}", words(&found.defects));
+    }
+}

@@ -88,6 +88,15 @@ fn syntax(line: &Line) -> DefectKind {
     DefectKind::Syntax { line: line.number, text: text::quote(&line.text) }
 }
 
+/// Whether `rest` is what a text some digits longer left behind `text` and its NUL: qemu-img
+/// overwrites the eight digits of a CID with as few as the new one has.
+fn is_rest_of_longer(text: &[u8], rest: &[u8]) -> bool {
+    let left = rest.get(1..).unwrap_or_default();
+    let end = left.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let left = left.get(..end).unwrap_or_default();
+    text.ends_with(b"\n") && (1..8).contains(&left.len()) && text.ends_with(left)
+}
+
 /// Whether the last line ends with the quote that closes its value.
 fn is_closed(text: &[u8]) -> bool {
     let line = text.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -108,7 +117,8 @@ impl Reading {
     /// without its newline behind a quoted value; anything else is torn.
     fn padding(&mut self, text: &[u8], all: &[u8]) {
         let rest = all.get(text.len()..).unwrap_or_default();
-        let odd = rest.iter().position(|byte| *byte != 0);
+        let odd =
+            rest.iter().position(|byte| *byte != 0).filter(|_| !is_rest_of_longer(text, rest));
         // One inside a disk, or cut off where reading ended, has a length of its own.
         let is_own_file = self.at == ByteOffset(0) && all.len() < DESCRIPTOR_LIMIT;
         if let Some(odd) = odd {
