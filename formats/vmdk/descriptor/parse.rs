@@ -92,7 +92,7 @@ fn syntax(line: &Line) -> DefectKind {
 /// overwrites the eight digits of a CID with as few as the new one has.
 fn is_rest_of_longer(text: &[u8], rest: &[u8]) -> bool {
     let left = rest.get(1..).unwrap_or_default();
-    let end = left.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let end = left.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
     let left = left.get(..end).unwrap_or_default();
     text.ends_with(b"\n") && (1..8).contains(&left.len()) && text.ends_with(left)
 }
