@@ -70,6 +70,19 @@ pub struct Finding {
     pub next: Option<String>,
 }
 
+/// An error and those of its causes that say what is not yet said, in one line.
+#[must_use]
+pub fn said_once(error: &dyn Error) -> String {
+    let mut words = vec![error.to_string()];
+    for cause in iter::successors(error.source(), |&cause| cause.source()) {
+        let word = cause.to_string();
+        if !words.iter().any(|known| known.contains(&word)) {
+            words.push(word);
+        }
+    }
+    words.join(": ")
+}
+
 /// An error and its causes in one line.
 #[must_use]
 pub fn in_one_line(error: &dyn Error) -> String {

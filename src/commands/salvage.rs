@@ -16,7 +16,7 @@ use crate::{
     catalog::Machine,
     cli::{Format, Global},
     consolidate::ConsolidateError,
-    finding::{Finding, Weight},
+    finding::{Finding, Weight, said_once},
     interrupt::Interrupt,
     outcome::Outcome,
     report::{
@@ -371,7 +371,7 @@ impl Run<'_> {
                     }
                 };
                 let mut machine = SalvagedMachine::new(plan, folder, result, &[]);
-                machine.error = Some(with_cause(&error));
+                machine.error = Some(said_once(&error));
                 (machine, outcome.and(one))
             }
         }
@@ -420,25 +420,11 @@ impl Run<'_> {
                     PackageError::Io { .. } => Outcome::Io,
                 };
                 *go_on = *go_on && outcome != Outcome::Io;
-                machine.error = Some(with_cause(&error));
+                machine.error = Some(said_once(&error));
                 outcome
             }
         }
     }
-}
-
-/// An error's words with those of what caused it, where they do not say it already.
-fn with_cause(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        next = cause.source();
-    }
-    text
 }
 
 fn unreadable(path: String, what: String) -> Finding {

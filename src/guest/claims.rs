@@ -22,6 +22,16 @@ impl Claims {
         true
     }
 
+    /// The same for the runs of several files. Past the bound nothing more is compared; the
+    /// volume's bitmap still is.
+    pub(super) fn add_all(&mut self, found: Vec<(u32, Vec<(u64, u64)>)>) {
+        for (owner, runs) in found {
+            for (first, clusters) in runs {
+                let _kept = self.add(owner, first, clusters);
+            }
+        }
+    }
+
     /// Files of which a cluster is claimed by another file too.
     pub(super) fn contested(mut self) -> HashSet<u32> {
         self.runs.sort_unstable();

@@ -318,12 +318,7 @@ impl<'a> ExtFiles<'a> {
                     Some((entry.number, stream.clusters().collect()))
                 })
                 .collect();
-            for (owner, runs) in found {
-                for (first, blocks) in runs {
-                    // Past the bound nothing more is compared; the bitmap still is.
-                    let _kept = claims.add(owner, first, blocks);
-                }
-            }
+            claims.add_all(found);
         }
         claims
     }

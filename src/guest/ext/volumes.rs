@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use vmglean_formats::ext::{Inode, InodeKind, Superblock, is_inode};
+use vmglean_formats::{
+    ext::{Inode, InodeKind, Superblock, is_inode},
+    partition::Partition,
+};
 
 use super::{base::Base, headless::headless};
 use crate::guest::{
@@ -102,6 +105,15 @@ fn without_superblock(table: &Table, start: u64, shape: Superblock, votes: u32) 
     if partition.is_some() {
         rests_on.push(table.rests_on.clone());
     }
+    volume(start, shape, partition, rests_on)
+}
+
+fn volume(
+    start: u64,
+    shape: Superblock,
+    partition: Option<&Partition>,
+    rests_on: Vec<String>,
+) -> Volume {
     Volume {
         number: 0,
         start,
@@ -143,16 +155,7 @@ fn weigh(
     } else if partition.is_none() && is_overwritten(hits, start, shape.bytes()) {
         score = 0;
     }
-    let volume = Volume {
-        number: 0,
-        start,
-        bytes: Some(shape.bytes()),
-        kind: VolumeKind::Ext(shape),
-        name: partition.map(|partition| partition.name.clone()).unwrap_or_default(),
-        rests_on,
-        inside: None,
-    };
-    (score, shape.written, volume)
+    (score, shape.written, volume(start, shape, partition, rests_on))
 }
 
 /// Whether another file system stands where this one was.

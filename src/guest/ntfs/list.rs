@@ -329,12 +329,7 @@ impl<'a> NtfsFiles<'a> {
                     Some((owner, runs.filter_map(|run| Some((run.lcn?, run.clusters))).collect()))
                 })
                 .collect();
-            for (owner, runs) in found {
-                for (first, clusters) in runs {
-                    // Past the bound nothing more is compared; the bitmap still is.
-                    let _kept = claims.add(owner, first, clusters);
-                }
-            }
+            claims.add_all(found);
         }
         claims
     }

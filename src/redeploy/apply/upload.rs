@@ -69,10 +69,7 @@ impl Run<'_> {
         if let Some((name, content)) = &after {
             self.send(machine, host, datacenter, (&root, name), content, &record)?;
         }
-        let disks = self.disk_specs(machine, |disk| {
-            let name = names(disk).map(|(descriptor, _)| descriptor).unwrap_or_default();
-            Backing::Existing(format!("{root}/{name}"))
-        });
+        let disks = self.disk_specs(machine, |disk| sent(disk, &root));
         self.settle(machine, host, &mo, disks, token)?;
         Ok(mo)
     }
@@ -204,11 +201,8 @@ impl Run<'_> {
         self.journal.note(name, Phase::Begin, &step(None), None)?;
         let made = match machine.route {
             Route::Create => {
-                let disks = self.disk_specs(machine, |disk| {
-                    let name = names(disk).map(|(descriptor, _)| descriptor).unwrap_or_default();
-                    let root = vmx_path.rsplit_once('/').map_or(vmx_path, |(root, _)| root);
-                    Backing::Existing(format!("{root}/{name}"))
-                });
+                let root = vmx_path.rsplit_once('/').map_or(vmx_path, |(root, _)| root);
+                let disks = self.disk_specs(machine, |disk| sent(disk, root));
                 let mut spec = self.spec(machine, host, disks, own, token)?;
                 spec.vmx_path = Some(vmx_path.to_owned());
                 self.server.create(folder, &spec, &host.pool, Some(&host.mo), self.stop)
@@ -247,6 +241,12 @@ fn names(disk: &Disk) -> Result<(String, String), StepError> {
     disk.names().ok_or_else(|| {
         StepError::Refused(format!("{} has no name to send it by", disk.data.display()))
     })
+}
+
+/// A disk that was sent to the folder `root`.
+fn sent(disk: &Disk, root: &str) -> Backing {
+    let name = disk.names().map(|(descriptor, _)| descriptor).unwrap_or_default();
+    Backing::Existing(format!("{root}/{name}"))
 }
 
 fn file_name(path: &Path) -> Result<String, StepError> {

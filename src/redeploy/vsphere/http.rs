@@ -30,6 +30,7 @@ use super::{
     error::Error,
     tls::{Gate, Trust},
 };
+use crate::finding::said_once;
 
 /// Bytes read, hashed and sent at a time: few enough to stay in a processor's cache between the
 /// three.
@@ -139,7 +140,7 @@ impl Http {
                 Gate::new(host, Trust::Nothing).and_then(|gate| gate.config()).map_err(fail)?,
             ),
         };
-        let client = builder.build().map_err(|error| fail(chain(&error)))?;
+        let client = builder.build().map_err(|error| fail(said_once(&error)))?;
         Ok(Self { runtime, client, gate, host: host.to_owned() })
     }
 
@@ -331,7 +332,7 @@ impl Http {
 
     /// What a failed request means: a certificate that was refused is told apart from a lost line.
     fn line(&self, what: &str, url: &str, error: &reqwest::Error, sent_bytes: u64) -> Error {
-        let detail = chain(error);
+        let detail = said_once(error);
         let host = reqwest::Url::parse(url)
             .ok()
             .and_then(|url| url.host_str().map(|h| h.trim_matches(['[', ']']).to_owned()))
@@ -442,17 +443,4 @@ fn root(error: &dyn std::error::Error) -> String {
         last = next;
     }
     last.to_string()
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(error) = next {
-        let word = error.to_string();
-        if !words.iter().any(|known| known.contains(&word)) {
-            words.push(word);
-        }
-        next = error.source();
-    }
-    words.join(": ")
 }

@@ -89,8 +89,7 @@ pub(super) fn segments(source: &dyn ReadAt, survey: &Survey, size: u64) -> Vec<S
             || !(explained(s.start.checked_sub(1)) || explained(Some(s.end)))
     });
     let limit = 0..size;
-    let refined = all.len().min(MOST_REFINED);
-    all.par_iter_mut().take(refined).for_each(|segment| {
+    all.par_iter_mut().take(MOST_REFINED).for_each(|segment| {
         let plain = |at: Option<u64>| {
             at.is_some_and(|at| {
                 matches!(survey.tone_at(at), Some(Tone::Plain | Tone::Zero | Tone::Absent))

@@ -86,15 +86,19 @@ pub fn explain(source: &dyn ReadAt, survey: &Survey, size: u64) -> Vec<Explained
     // Shares do not depend on how many threads there are, so neither does what is found.
     let walked: Vec<Share> = pieces
         .par_chunks(SHARE_PIECES)
-        .map(|pieces| Share::walk(source, pieces, 0, size, SHARE_WALKS))
+        .map_init(Inflater::new, |inflater, pieces| {
+            Share::walk(source, pieces, 0, size, SHARE_WALKS, inflater)
+        })
         .collect();
     let mut found: Vec<Explained> = Vec::new();
     let (mut done, mut left) = (0, MOST_WALKS);
+    let mut inflater = Inflater::new();
     for (pieces, mut share) in pieces.chunks(SHARE_PIECES).zip(walked) {
         // What a container of an earlier share leads over begins no other.
         let is_behind = pieces.first().is_some_and(|piece| before(piece) < done);
         if is_behind || share.walks >= SHARE_WALKS {
-            share = Share::walk(source, pieces, done, size, left.max(SHARE_WALKS));
+            let most = left.max(SHARE_WALKS);
+            share = Share::walk(source, pieces, done, size, most, &mut inflater);
             left = left.saturating_sub(share.walks);
         }
         done = done.max(share.done);
@@ -124,9 +128,15 @@ struct Share {
 
 impl Share {
     /// Looks at `pieces`, of which what lies before `done` is explained.
-    fn walk(source: &dyn ReadAt, pieces: &[Piece], done: u64, size: u64, most: usize) -> Self {
+    fn walk(
+        source: &dyn ReadAt,
+        pieces: &[Piece],
+        done: u64,
+        size: u64,
+        most: usize,
+        inflater: &mut Inflater,
+    ) -> Self {
         let mut made = Self { done, ..Self::default() };
-        let mut inflater = Inflater::new();
         // Up to here no header was found that leads anywhere.
         let mut seen = 0;
         for piece in pieces {
@@ -135,8 +145,7 @@ impl Share {
             let mut to = (piece.start + BEFORE_BYTES / 2).min(size);
             while from < to && made.walks < most {
                 let walks = (&mut made.walks, most);
-                let Some((start, walk)) = first(source, from..to, size, walks, &mut inflater)
-                else {
+                let Some((start, walk)) = first(source, from..to, size, walks, inflater) else {
                     seen = to;
                     break;
                 };

@@ -6,7 +6,7 @@ use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 use vmglean_forge::damage::Rng;
 
-use super::{Kind, Share, Strength, explain, heads};
+use super::{Inflater, Kind, Share, Strength, explain, heads};
 use crate::triage::judge::{Piece, Survey, Tone};
 
 fn noise(seed: u64, length: usize) -> Vec<u8> {
@@ -95,7 +95,7 @@ fn a_share_of_false_heads_ends_after_so_many_walks() {
     let disk = b"PK\x03\x04".repeat(1 << 16);
     let size = disk.len() as u64;
     let pieces: Vec<Piece> = (0..size).step_by(4096).map(|at| random(at, at + 4096)).collect();
-    let made = Share::walk(&disk, &pieces, 0, size, 100);
+    let made = Share::walk(&disk, &pieces, 0, size, 100, &mut Inflater::new());
     assert_eq!((made.walks, made.found), (100, Vec::new()));
 }
 
