@@ -12,14 +12,54 @@ const BACK_BYTES: u64 = 128 * 1024;
 /// Bytes decoded at a time.
 const OUT_BYTES: usize = 64 * 1024;
 
+/// Zeros in a row that say nothing of whether they belong to a stream: any decoder that has lost
+/// it takes them for codes as well, for as long as they go on.
+const BLANK_BYTES: u64 = 4096;
+/// Zeros in a row at which a stream is given up. A real one has so many for 4 GiB of zeros.
+const MOST_BLANK: u64 = 4 << 20;
+
 /// How a deflate stream ended.
 enum Ended {
     /// Complete: the checksum of what came out, and its length. Where neither is what the
     /// container states, the codes of other bytes passed for the stream's last ones: a file
-    /// that goes on elsewhere, or damage.
-    Whole(Crc),
+    /// that goes on elsewhere, or damage, at about this place.
+    Whole(Crc, u64),
     /// Broken at about this place.
-    Broken,
+    Broken(u64),
+}
+
+/// Long runs of zeros in what was decoded.
+struct Blanks {
+    at: u64,
+    /// Zeros right before `at`.
+    zeros: u64,
+    /// Where the first run begins that no [`BACK_BYTES`] without another one followed, and where
+    /// the last of them ends.
+    doubted: Option<(u64, u64)>,
+}
+
+impl Blanks {
+    fn see(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(512) {
+            let length = part.len() as u64;
+            self.at += length;
+            match part.iter().rposition(|byte| *byte != 0) {
+                Some(last) => self.zeros = length - 1 - last as u64,
+                None => self.zeros += length,
+            }
+            if self.zeros >= BLANK_BYTES {
+                let from = self.doubted.map_or(self.at - self.zeros, |(from, _)| from);
+                self.doubted = Some((from, self.at));
+            } else {
+                self.doubted.take_if(|(_, end)| self.at - *end > BACK_BYTES);
+            }
+        }
+    }
+
+    /// Up to where the decoder may still have been in the stream when it broke off.
+    fn broken_at(&self) -> u64 {
+        self.doubted.map_or(self.at, |(from, _)| from)
+    }
 }
 
 /// Decodes stream after stream in the same memory.
@@ -38,35 +78,40 @@ impl Inflater {
         let state = if zlib { &mut self.zlib } else { &mut self.raw };
         state.reset(zlib);
         let mut crc = Crc::new();
+        let mut blanks = Blanks { at: cursor.at(), zeros: 0, doubted: None };
         loop {
             let (read, written) = (state.total_in(), state.total_out());
             let input = cursor.ahead();
             if input.is_empty() {
-                return Ended::Broken;
+                return Ended::Broken(blanks.broken_at());
             }
             let status = state.decompress(input, &mut self.out, FlushDecompress::None);
             let (used, made) = (state.total_in() - read, state.total_out() - written);
-            let Ok(status) = status else { return Ended::Broken };
+            let used_bytes = usize::try_from(used).unwrap_or(usize::MAX).min(input.len());
+            blanks.see(input.get(..used_bytes).unwrap_or_default());
+            let Ok(status) = status else { return Ended::Broken(blanks.broken_at()) };
             let made = usize::try_from(made).unwrap_or(usize::MAX).min(self.out.len());
             // The Adler-32 of a zlib stream is checked by its decoder.
             if !zlib {
                 crc.update(self.out.get(..made).unwrap_or_default());
             }
-            if cursor.skip(used).is_none() {
-                return Ended::Broken;
+            if cursor.skip(used).is_none() || blanks.zeros > MOST_BLANK {
+                return Ended::Broken(blanks.broken_at());
             }
             match status {
-                Status::StreamEnd => return Ended::Whole(crc),
-                Status::Ok | Status::BufError if used == 0 && made == 0 => return Ended::Broken,
+                Status::StreamEnd => return Ended::Whole(crc, blanks.broken_at()),
+                Status::Ok | Status::BufError if used == 0 && made == 0 => {
+                    return Ended::Broken(blanks.broken_at());
+                }
                 Status::Ok | Status::BufError => {}
             }
         }
     }
 }
 
-fn broken(cursor: &Cursor<'_>, what: &str) -> Walk {
+fn broken(at: u64, what: &str) -> Walk {
     Walk {
-        walked_to: cursor.at().saturating_sub(BACK_BYTES),
+        walked_to: at.saturating_sub(BACK_BYTES),
         what: format!("{what}, decoded as far as it goes"),
         ..Walk::default()
     }
@@ -92,25 +137,25 @@ pub(super) fn gzip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<W
         cursor.skip(2)?;
     }
     match inflater.inflate(cursor, false) {
-        Ended::Whole(crc) => {
+        Ended::Whole(crc, broken_at) => {
             let stated = u32::from_le_bytes(cursor.take()?);
             let length = u32::from_le_bytes(cursor.take()?);
             match (stated == crc.sum(), length == crc.amount()) {
                 (true, true) => Some(Walk::proven(cursor.at(), "gzip member, CRC-32 right")),
-                (false, false) => Some(broken(cursor, "gzip member")),
+                (false, false) => Some(broken(broken_at, "gzip member")),
                 // Something inside it is damaged, and nothing says where.
                 _ => None,
             }
         }
-        Ended::Broken => Some(broken(cursor, "gzip member")),
+        Ended::Broken(at) => Some(broken(at, "gzip member")),
     }
 }
 
 /// A zlib stream; its Adler-32 is checked while it is decoded.
 pub(super) fn zlib(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Walk> {
     match inflater.inflate(cursor, true) {
-        Ended::Whole(_) => Some(Walk::proven(cursor.at(), "zlib stream, Adler-32 right")),
-        Ended::Broken => Some(broken(cursor, "zlib stream")),
+        Ended::Whole(..) => Some(Walk::proven(cursor.at(), "zlib stream, Adler-32 right")),
+        Ended::Broken(at) => Some(broken(at, "zlib stream")),
     }
 }
 
@@ -133,7 +178,7 @@ pub(super) fn zip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Wa
     }
     match method {
         8 => match inflater.inflate(cursor, false) {
-            Ended::Whole(sum) => {
+            Ended::Whole(sum, broken_at) => {
                 let (mut stated, mut told) = (crc, length);
                 if flags & 8 != 0 && crc == 0 {
                     if cursor.peek()? == *b"PK\x07\x08" {
@@ -146,11 +191,11 @@ pub(super) fn zip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Wa
                 }
                 match (stated == sum.sum(), told == sum.amount() || told == u32::MAX) {
                     (true, true) => Some(Walk::proven(cursor.at(), "ZIP entry, CRC-32 right")),
-                    (false, false) => Some(broken(cursor, "ZIP entry")),
+                    (false, false) => Some(broken(broken_at, "ZIP entry")),
                     _ => None,
                 }
             }
-            Ended::Broken => Some(broken(cursor, "ZIP entry")),
+            Ended::Broken(at) => Some(broken(at, "ZIP entry")),
         },
         0 if packed == length && flags & 8 == 0 && length > 0 => {
             let mut sum = Crc::new();

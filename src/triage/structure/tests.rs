@@ -72,6 +72,29 @@ fn a_gzip_member_that_is_whole_but_for_its_content_explains_nothing() {
 }
 
 #[test]
+fn zeros_that_pass_for_codes_neither_hide_what_lies_before_them_nor_are_followed_for_long() {
+    // Codes that a row of zero bits continues for ever: bytes that compress, cut in the middle.
+    let content = b"The quick brown fox jumps over the lazy dog 0123456789. ".repeat(40_000);
+    let mixed: Vec<u8> = content.iter().zip(noise(1, 4 << 20)).map(|(a, b)| a ^ (b & 7)).collect();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&mixed).unwrap();
+    let member = encoder.finish().unwrap();
+    for cut in [300_000, 350_001, 400_007] {
+        for foreign in [0, 700] {
+            let mut disk = member[..cut].to_vec();
+            // A few bytes of something else, then nothing for long, then something else.
+            disk.extend(noise(2, foreign));
+            disk.resize(cut + (12 << 20), 0);
+            disk.extend(noise(3, 300_000));
+            for (range, strength) in explained(&disk) {
+                assert_eq!(strength, Strength::Walked);
+                assert!(range.end <= cut as u64, "{cut} {foreign}: {range:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_a_container_leads_over_begins_no_other_whichever_share_looks_first() {
     // The outer member holds small ones; each of many pieces is a share's own.
     let inner = gzip(5, 3000);
