@@ -73,7 +73,10 @@ pub fn map_source(
     facts.is_disk = options.is_disk;
     // Looking closer takes as many threads as the pass.
     let threads = rayon::ThreadPoolBuilder::new().num_threads(options.pass.jobs.get()).build();
-    let judged = || judge(source, &survey, &facts, options.judge);
-    let map = threads.map_or_else(|_| judged(), |threads| threads.install(judged));
+    let judged = || judge(source, survey, &facts, options.judge);
+    let map = match threads {
+        Ok(threads) => threads.install(judged),
+        Err(_) => judged(),
+    };
     Ok(Mapped { map, pass, footer })
 }

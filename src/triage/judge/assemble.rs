@@ -51,7 +51,7 @@ impl Reasons {
 #[must_use]
 pub fn judge(
     source: &dyn Source,
-    survey: &Survey,
+    survey: Survey,
     facts: &Facts,
     options: JudgeOptions,
 ) -> DamageMap {
@@ -59,12 +59,11 @@ pub fn judge(
     let original = facts.original_bytes.unwrap_or(size).min(size);
     let mut reasons = Reasons(facts.footer.clone());
     let mut findings = Vec::new();
-    let period = leaks::key_stream_period(source, survey, &facts.path);
+    let period = leaks::key_stream_period(source, &survey, &facts.path);
     // Under a key stream that repeats, sums over several blocks say nothing.
-    let unsummed = period.is_some().then(|| survey.unsummed());
-    let survey = unsummed.as_ref().unwrap_or(survey);
+    let survey = if period.is_some() { survey.unsummed() } else { survey };
     let owners = quick::owner_encrypted(source, original);
-    let explained = structure::explain(source, survey, original);
+    let explained = structure::explain(source, &survey, original);
     let survey = &survey.retoned(&tones(&owners, &explained));
     let lattice = lanes::find(source, survey, original);
     let mut segments = segments(source, survey, original);
