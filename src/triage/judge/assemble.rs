@@ -19,7 +19,7 @@ use crate::{
         lanes, leaks,
         pattern::{Rule, RuleKind},
         quick,
-        structure::{self, Explained, Strength},
+        structure::{self, Explained, Strength, Walks},
     },
 };
 
@@ -55,6 +55,18 @@ pub fn judge(
     facts: &Facts,
     options: JudgeOptions,
 ) -> DamageMap {
+    judge_after(source, survey, facts, options, &Walks::default())
+}
+
+/// The same where some of the structure was followed before.
+#[must_use]
+pub fn judge_after(
+    source: &dyn Source,
+    survey: Survey,
+    facts: &Facts,
+    options: JudgeOptions,
+    walks: &Walks,
+) -> DamageMap {
     let size = survey.size_bytes;
     let original = facts.original_bytes.unwrap_or(size).min(size);
     let mut reasons = Reasons(facts.footer.clone());
@@ -63,7 +75,7 @@ pub fn judge(
     // Under a key stream that repeats, sums over several blocks say nothing.
     let survey = if period.is_some() { survey.unsummed() } else { survey };
     let owners = quick::owner_encrypted(source, original);
-    let explained = structure::explain(source, &survey, original);
+    let explained = structure::explain(source, &survey, original, walks);
     let survey = &survey.retoned(&tones(&owners, &explained));
     let lattice = lanes::find(source, survey, original);
     let mut segments = segments(source, survey, original);
@@ -237,8 +249,8 @@ fn owner_runs(
     for one in explained {
         let (tone, text) = match one.strength {
             Strength::Named => (Tone::Owner, format!("inside {}", one.what)),
-            Strength::Walked => (Tone::Walked, one.what.clone()),
-            Strength::Proven => (Tone::Proven, one.what.clone()),
+            Strength::Walked => (Tone::Walked, one.what.to_owned()),
+            Strength::Proven => (Tone::Proven, one.what.to_owned()),
         };
         all.push((one.range.clone(), tone, text));
     }
