@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use vmglean_formats::{ByteOffset, ReadAt as _};
 
 use super::{EventLog, Ground, GuestFile, Stream, StreamReader, Verdict, logs::rebuilt_name};
-use crate::source::Source as _;
+use crate::source::{Source as _, read_up_to};
 
 /// Bytes copied at a time.
 const STEP: usize = 1 << 20;
@@ -346,12 +346,10 @@ impl<'p> Output<'p> {
         let mut buf = vec![0; STEP];
         let mut at = 0;
         loop {
-            let count = match self.out.read_at(&mut buf, at) {
-                Ok(0) => return Ok(sha.finalize().to_vec()),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
+            let count = read_up_to(&self.out, &mut buf, at)?;
+            if count == 0 {
+                return Ok(sha.finalize().to_vec());
+            }
             sha.update(buf.get(..count).unwrap_or_default());
             at = at.saturating_add(count as u64);
         }
