@@ -14,6 +14,7 @@ mod disk;
 mod ext;
 mod hostile;
 mod logs;
+mod windows;
 
 use std::{
     collections::BTreeMap,
