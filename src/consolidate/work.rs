@@ -102,7 +102,7 @@ pub(super) fn write(
     record: &mut Record,
 ) -> Result<End, WorkError> {
     // A thread that waits for the medium leaves a core idle, unless it packs most of the time.
-    let spare = usize::from(work.threads > 1 && *layout != Layout::Stream);
+    let spare = usize::from(work.threads > 1 && !matches!(layout, Layout::Stream));
     let writers = work.threads.max(1) + spare;
     let planner = Mutex::new(planner);
     let turn = Mutex::new(Turn { next: 0, placer, failed: None });
