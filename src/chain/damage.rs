@@ -89,5 +89,5 @@ fn map(
         ..Facts::default()
     };
     // Only what is proven is called intact.
-    Some(judge(source, &survey, &facts, JudgeOptions { strict: true }))
+    Some(judge(source, survey, &facts, JudgeOptions { strict: true }))
 }

@@ -8,17 +8,26 @@ pub use chain::{Doubt, doubt, flat_length, map_chain, named_after};
 pub use disk::{DiskMap, DiskRun, FileMap};
 pub use facts::facts;
 
-use std::io;
+use std::{io, thread};
+
+use crossbeam_channel::bounded;
 
 use crate::{
     families::Families,
     source::Source,
     triage::{
         footer::{FooterQuestion, FooterReading, read_footer},
-        judge::{DamageMap, JudgeOptions, Survey, judge},
-        pass::{Cancel, PassError, PassOptions, PassOutcome, PassState, run_pass, run_resumable},
+        judge::{DamageMap, JudgeOptions, Survey, judge_after},
+        pass::{
+            Cancel, PassError, PassOptions, PassOutcome, PassState, Stretch, run_pass,
+            run_resumable,
+        },
+        structure::{Early, Walks},
     },
 };
+
+/// Long files that wait to be followed beside the pass.
+const MOST_WAITING: usize = 256;
 
 /// What a map is asked for.
 #[derive(Clone, Debug, Default)]
@@ -58,22 +67,48 @@ pub fn map_source(
     told: &mut dyn FnMut(u64),
 ) -> Result<Mapped, PassError> {
     let footer = read_footer(source, &options.footer, families).ok();
-    let mut survey = Survey::new();
-    let mut sink = |stretch: &crate::triage::pass::Stretch| -> io::Result<()> {
-        survey.take(stretch);
-        told(stretch.length_bytes());
-        Ok(())
-    };
-    let pass = match state {
-        Some(state) => run_resumable(source, &options.pass, state, &mut sink, cancel)?,
-        None => run_pass(source, &options.pass, &mut sink, cancel)?,
-    };
-    survey.finish();
     let mut facts = facts(footer.as_ref(), &options.footer, families, source.len_bytes());
     facts.is_disk = options.is_disk;
-    // Looking closer takes as many threads as the pass.
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(options.pass.jobs.get()).build();
-    let judged = || judge(source, &survey, &facts, options.judge);
-    let map = threads.map_or_else(|_| judged(), |threads| threads.install(judged));
-    Ok(Mapped { map, pass, footer })
+    let jobs = options.pass.jobs.get();
+    let walks = Walks::default();
+    let original = facts.original_bytes.unwrap_or(u64::MAX).min(source.len_bytes());
+    let early = Early::new(source, original, &walks);
+    let (give, take) = bounded(MOST_WAITING);
+    thread::scope(|scope| {
+        let _over = early.over_at_end();
+        // Long files are followed beside the pass.
+        if jobs > 1 {
+            let (early, take) = (&early, take);
+            scope.spawn(move || early.run(take));
+        }
+        let give = give;
+        let mut survey = Survey::new();
+        let mut last = None;
+        let mut sink = |stretch: &Stretch| -> io::Result<()> {
+            survey.take(stretch);
+            let long = survey.long_run();
+            if long.is_some() && long != last {
+                last = long;
+                // Where too many wait, the judgement finds them by itself.
+                let _room = long.map(|start| give.try_send(start));
+            }
+            told(stretch.length_bytes());
+            Ok(())
+        };
+        let pass = match state {
+            Some(state) => run_resumable(source, &options.pass, state, &mut sink, cancel)?,
+            None => run_pass(source, &options.pass, &mut sink, cancel)?,
+        };
+        survey.finish();
+        early.close();
+        drop(give);
+        // Looking closer takes as many threads as the pass.
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
+        let judged = || judge_after(source, survey, &facts, options.judge, &walks);
+        let map = match threads {
+            Ok(threads) => threads.install(judged),
+            Err(_) => judged(),
+        };
+        Ok(Mapped { map, pass, footer })
+    })
 }

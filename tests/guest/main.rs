@@ -99,7 +99,7 @@ fn judged_map(bytes: &Vec<u8>) -> Vec<Run> {
     };
     run_pass(bytes, &PassOptions::default(), &mut sink, &Cancel::default()).unwrap();
     survey.finish();
-    judge(bytes, &survey, &Facts::default(), JudgeOptions::default()).runs
+    judge(bytes, survey, &Facts::default(), JudgeOptions::default()).runs
 }
 
 fn path(file: &GuestFile) -> String {

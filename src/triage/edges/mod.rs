@@ -226,18 +226,19 @@ impl Model {
 fn change_point(bytes: &[u8], origin: u64, side: Side, model: &Model) -> Edge {
     // Sum over the plaintext side; the cut lies before byte `index` of the walk.
     let mut sums = vec![0; bytes.len() + 1];
-    let mut sum = 0;
-    let mut step = |(place, &byte): (&mut i64, &u8)| {
+    let (mut sum, mut most, mut best) = (0, 0, 0);
+    let mut step = |(index, (place, &byte)): (usize, (&mut i64, &u8))| {
         sum += model.0[usize::from(byte)];
         *place = sum;
+        if sum > most {
+            (most, best) = (sum, index + 1);
+        }
     };
     let places = sums.iter_mut().skip(1);
     match side {
-        Side::Start => places.zip(bytes).for_each(&mut step),
-        Side::End => places.zip(bytes.iter().rev()).for_each(&mut step),
+        Side::Start => places.zip(bytes).enumerate().for_each(&mut step),
+        Side::End => places.zip(bytes.iter().rev()).enumerate().for_each(&mut step),
     }
-    let most = sums.iter().fold(i64::MIN, |most, &sum| most.max(sum));
-    let best = sums.iter().position(|&sum| sum == most).unwrap_or(0);
     let possible = |sum: &i64| *sum >= most - DOUBT_BITS * BIT;
     let first = sums.iter().position(possible).unwrap_or(best);
     let last = sums.iter().rposition(possible).unwrap_or(best);

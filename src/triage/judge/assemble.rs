@@ -19,7 +19,7 @@ use crate::{
         lanes, leaks,
         pattern::{Rule, RuleKind},
         quick,
-        structure::{self, Explained, Strength},
+        structure::{self, Explained, Strength, Walks},
     },
 };
 
@@ -51,20 +51,31 @@ impl Reasons {
 #[must_use]
 pub fn judge(
     source: &dyn Source,
-    survey: &Survey,
+    survey: Survey,
     facts: &Facts,
     options: JudgeOptions,
+) -> DamageMap {
+    judge_after(source, survey, facts, options, &Walks::default())
+}
+
+/// The same where some of the structure was followed before.
+#[must_use]
+pub fn judge_after(
+    source: &dyn Source,
+    survey: Survey,
+    facts: &Facts,
+    options: JudgeOptions,
+    walks: &Walks,
 ) -> DamageMap {
     let size = survey.size_bytes;
     let original = facts.original_bytes.unwrap_or(size).min(size);
     let mut reasons = Reasons(facts.footer.clone());
     let mut findings = Vec::new();
-    let period = leaks::key_stream_period(source, survey, &facts.path);
+    let period = leaks::key_stream_period(source, &survey, &facts.path);
     // Under a key stream that repeats, sums over several blocks say nothing.
-    let unsummed = period.is_some().then(|| survey.unsummed());
-    let survey = unsummed.as_ref().unwrap_or(survey);
+    let survey = if period.is_some() { survey.unsummed() } else { survey };
     let owners = quick::owner_encrypted(source, original);
-    let explained = structure::explain(source, survey, original);
+    let explained = structure::explain(source, &survey, original, walks);
     let survey = &survey.retoned(&tones(&owners, &explained));
     let lattice = lanes::find(source, survey, original);
     let mut segments = segments(source, survey, original);
@@ -238,8 +249,8 @@ fn owner_runs(
     for one in explained {
         let (tone, text) = match one.strength {
             Strength::Named => (Tone::Owner, format!("inside {}", one.what)),
-            Strength::Walked => (Tone::Walked, one.what.clone()),
-            Strength::Proven => (Tone::Proven, one.what.clone()),
+            Strength::Walked => (Tone::Walked, one.what.to_owned()),
+            Strength::Proven => (Tone::Proven, one.what.to_owned()),
         };
         all.push((one.range.clone(), tone, text));
     }

@@ -16,7 +16,7 @@ mod segments;
 mod shorter;
 mod survey;
 
-pub use assemble::judge;
+pub use assemble::{judge, judge_after};
 pub use runs::{Lattice, Run, State, overlay};
 pub use survey::{Piece, PlacedIsland, Survey, Tone};
 

@@ -81,27 +81,31 @@ pub fn fit(survey: &Survey, seen: &[SeenRun], library: &[Rule], size: u64) -> Op
     first.sort_by(|a, b| b.score.total_cmp(&a.score));
     first.dedup_by_key(|r| (r.start % r.period.max(1), r.run, r.period));
     first.truncate(FINALISTS);
-    let mut best: Option<Rule> = None;
-    for rule in first {
-        let fresh = Rule { start: rule.start % rule.period.max(1), stop: size, ..rule };
+    let in_full = |rule: &Rule| {
+        let fresh = Rule { start: rule.start % rule.period.max(1), stop: size, ..*rule };
         let cost = parameter_cost(&fresh, head, size);
-        consider(&mut best, weigh(survey, &edges, fresh, MOST_RUNS, cost));
+        let made = weigh(survey, &edges, fresh, MOST_RUNS, cost);
         let moved = settled(&edges, &fresh);
-        if moved != fresh {
-            let made = weigh(survey, &edges, moved, MOST_RUNS, parameter_cost(&moved, head, size));
-            // The numbers are odd, but most edges say so.
-            consider(&mut best, made.map(|r| Rule { score: r.score + 8.0, ..r }));
-        }
+        let moved = (moved != fresh)
+            .then(|| weigh(survey, &edges, moved, MOST_RUNS, parameter_cost(&moved, head, size)));
+        // The numbers are odd, but most edges say so.
+        [made, moved.flatten().map(|r| Rule { score: r.score + 8.0, ..r })]
+    };
+    let weighed: Vec<[Option<Rule>; 2]> = first.par_iter().map(in_full).collect();
+    let mut best: Option<Rule> = None;
+    for rule in weighed.into_iter().flatten() {
+        consider(&mut best, rule);
     }
     let free = best;
-    for rule in library {
-        if rule.comb_runs() <= MOST_RUNS {
-            let known = weigh_as_it_is(survey, &edges, *rule).map(|known| {
-                let lead = free.filter(|free| is_nearly(&known, free));
-                Rule { score: known.score + lead.map_or(0.0, |_| LIBRARY_LEAD), ..known }
-            });
-            consider(&mut best, known);
-        }
+    let known: Vec<Rule> = library
+        .par_iter()
+        .filter(|rule| rule.comb_runs() <= MOST_RUNS)
+        .filter_map(|rule| weigh_as_it_is(survey, &edges, *rule))
+        .collect();
+    for rule in known {
+        let lead = free.filter(|free| is_nearly(&rule, free));
+        let score = rule.score + lead.map_or(0.0, |_| LIBRARY_LEAD);
+        consider(&mut best, Some(Rule { score, ..rule }));
     }
     // A rule of the library has nothing that could be bent to fit.
     best.filter(|rule| {
@@ -336,6 +340,19 @@ fn settled(edges: &Edges, rule: &Rule) -> Rule {
     if moved.run >= 4096 && moved.run < moved.period { moved } else { *rule }
 }
 
+/// The best stretch of a comb's runs so far, as long as it can be without loss.
+#[derive(Clone, Copy)]
+struct Stretch {
+    from: u64,
+    to: u64,
+    /// What it is worth.
+    nats: f64,
+    /// Runs in it with an edge that is seen.
+    confirmed: u64,
+    /// Runs in it that may be ciphertext.
+    borne: u64,
+}
+
 /// Cuts the comb to the stretch that the disk bears out, and scores it.
 fn weigh(
     survey: &Survey,
@@ -346,31 +363,35 @@ fn weigh(
 ) -> Option<Rule> {
     let size = rule.stop;
     let runs = rule.comb_runs().min(most);
-    let all: Vec<Gain> = gains(survey, edges, &rule, runs);
-    // The best stretch of runs, as long as it can be without loss.
-    let (mut best, mut sum, mut from) = ((0, 0, f64::MIN), 0.0, 0);
-    for (nth, gain) in all.iter().enumerate() {
+    let mut gains = Gains::new(survey, edges, &rule, runs);
+    let (mut best, mut sum): (Option<Stretch>, f64) = (None, 0.0);
+    let (mut from, mut confirmed, mut borne) = (0, 0, 0);
+    while let Some((nth, gain)) = gains.next() {
         if sum < 0.0 {
-            (sum, from) = (0.0, nth);
+            (sum, from, confirmed, borne) = (0.0, nth, 0, 0);
         }
         sum += gain.nats;
+        confirmed += u64::from(gain.confirmed);
+        borne += u64::from(gain.possible > 0);
         // Where the rule breaks off it says nothing of what lies behind.
         let here = sum - gain.gap_nats.min(0.0);
-        if here >= best.2 {
-            best = (from, nth, here);
+        if best.is_none_or(|best| here >= best.nats) {
+            best = Some(Stretch { from, to: nth, nats: here, confirmed, borne });
+        }
+        // The next run begins anew, and so would all those that are contradicted alike.
+        if sum < 0.0 {
+            gains.skip_alike();
         }
     }
-    let (from, to, sum) = best;
-    let stretch = all.get(from..=to)?;
-    rule.confirmed = stretch.iter().filter(|g| g.confirmed).count() as u64;
-    let borne = stretch.iter().filter(|g| g.possible > 0).count() as u64;
+    let Stretch { from, to, nats, confirmed, borne } = best?;
+    rule.confirmed = confirmed;
     if borne < 2 || rule.confirmed < 2 || rule.confirmed * 6 < borne {
         return None;
     }
-    let next = all.get(to + 1);
-    let last_run = rule.comb_run(to as u64)?;
-    let next_run = rule.comb_run(to as u64 + 1);
-    rule.score = sum - parameters;
+    let next = (to + 1 < runs).then(|| gain_of(survey, edges, &rule, to + 1, &mut 0)).flatten();
+    let last_run = rule.comb_run(to)?;
+    let next_run = rule.comb_run(to + 1);
+    rule.score = nats - parameters;
     // Breaking off is ordinary, beginning late is not.
     if from > 0 {
         rule.score -= STRETCH_COST;
@@ -391,19 +412,31 @@ fn weigh(
         (Some(_), _) => last_run.end,
         (None, _) => size,
     };
-    rule.start += rule.period * from as u64;
+    rule.start += rule.period * from;
     Some(rule)
 }
 
 /// A rule of the library stands as it is or not at all.
 fn weigh_as_it_is(survey: &Survey, edges: &Edges, mut rule: Rule) -> Option<Rule> {
-    let all = gains(survey, edges, &rule, rule.comb_runs());
-    let head = (rule.head_start < rule.head_end).then(|| {
+    let runs = rule.comb_runs();
+    let mut sum = 0.0;
+    rule.confirmed = 0;
+    if rule.head_start < rule.head_end {
         let next = if rule.run > 0 { rule.start } else { rule.head_end };
-        score::gain(survey, edges, &(rule.head_start..rule.head_end), next, &mut 0)
-    });
-    let sum: f64 = all.iter().chain(&head).map(|g| g.nats).sum();
-    rule.confirmed = all.iter().filter(|g| g.confirmed).count() as u64;
+        sum += score::gain(survey, edges, &(rule.head_start..rule.head_end), next, &mut 0).nats;
+    }
+    let mut gains = Gains::new(survey, edges, &rule, runs);
+    let mut confirmed = 0;
+    while let Some((nth, gain)) = gains.next() {
+        sum += gain.nats;
+        confirmed += u64::from(gain.confirmed);
+        sum += gains.skip_alike() as f64 * score::CONTRADICTED;
+        // Not even the best of ends could make it worth anything.
+        if sum + (runs - nth) as f64 * score::MOST_NATS < -LIBRARY_LEAD {
+            return None;
+        }
+    }
+    rule.confirmed = confirmed;
     if rule.confirmed == 0 {
         return None;
     }
@@ -414,22 +447,80 @@ fn weigh_as_it_is(survey: &Survey, edges: &Edges, mut rule: Rule) -> Option<Rule
     Some(rule)
 }
 
-fn gains(survey: &Survey, edges: &Edges, rule: &Rule, runs: u64) -> Vec<Gain> {
-    // A gap that looks random speaks against the rule, but a whole region that does speaks once:
-    // it has one cause.
-    let mut was_hidden = false;
-    let mut from = 0;
-    (0..runs)
-        .filter_map(|nth| rule.comb_run(nth))
-        .map(|run| {
-            let next = (run.start + rule.period).min(survey.size_bytes).max(run.end);
-            let next = if run.end >= rule.stop { run.end } else { next };
-            let mut gain = score::gain(survey, edges, &run, next, &mut from);
-            if gain.is_hidden && !was_hidden {
-                gain.nats += HIDDEN;
-            }
-            was_hidden = gain.is_hidden;
-            gain
-        })
-        .collect()
+/// What run number `nth` of a comb is worth by itself; `from` as in [`score::gain`].
+fn gain_of(
+    survey: &Survey,
+    edges: &Edges,
+    rule: &Rule,
+    nth: u64,
+    from: &mut usize,
+) -> Option<Gain> {
+    let run = rule.comb_run(nth)?;
+    let next = (run.start + rule.period).min(survey.size_bytes).max(run.end);
+    let next = if run.end >= rule.stop { run.end } else { next };
+    Some(score::gain(survey, edges, &run, next, from))
+}
+
+/// A comb's runs, weighed one after another.
+struct Gains<'a> {
+    survey: &'a Survey,
+    edges: &'a Edges,
+    rule: Rule,
+    runs: u64,
+    nth: u64,
+    from: usize,
+    /// A gap that looks random speaks against the rule, but a whole region that does speaks once:
+    /// it has one cause.
+    was_hidden: bool,
+    was_contradicted: bool,
+}
+
+impl<'a> Gains<'a> {
+    fn new(survey: &'a Survey, edges: &'a Edges, rule: &Rule, runs: u64) -> Self {
+        Self {
+            survey,
+            edges,
+            rule: *rule,
+            runs,
+            nth: 0,
+            from: 0,
+            was_hidden: false,
+            was_contradicted: false,
+        }
+    }
+
+    /// The next run's number and worth.
+    fn next(&mut self) -> Option<(u64, Gain)> {
+        let nth = self.nth;
+        if nth >= self.runs {
+            return None;
+        }
+        let mut gain = gain_of(self.survey, self.edges, &self.rule, nth, &mut self.from)?;
+        self.nth = nth + 1;
+        if gain.is_hidden && !self.was_hidden {
+            gain.nats += HIDDEN;
+        }
+        self.was_hidden = gain.is_hidden;
+        self.was_contradicted = gain.contradicted > 0;
+        Some((nth, gain))
+    }
+
+    /// Leaves out runs that are contradicted as the one before was, by the same stretch of zeros or
+    /// plaintext, but for the last of them; how many.
+    fn skip_alike(&mut self) -> u64 {
+        // Shorter runs may hold no whole block, and are then worth nothing.
+        if !self.was_contradicted || self.rule.run < 2 * score::BLOCK {
+            return 0;
+        }
+        let Some(piece) = self.survey.pieces.get(self.from).filter(|p| p.tone.is_plain()) else {
+            return 0;
+        };
+        let Some(run) = self.rule.comb_run(self.nth).filter(|run| run.start >= piece.start) else {
+            return 0;
+        };
+        let Some(room) = piece.end.checked_sub(run.start + self.rule.run) else { return 0 };
+        let skipped = (room / self.rule.period.max(1)).min(self.runs.saturating_sub(self.nth + 1));
+        self.nth += skipped;
+        skipped
+    }
 }

@@ -45,7 +45,10 @@ fn fraction(low: u64, high: u64, size: u64) -> Option<u64> {
 /// Hundredths, parts and halvings of the disk's size in `low..=high`, as programs round them.
 pub(super) fn fractions(low: u64, high: u64, size: u64) -> impl Iterator<Item = u64> {
     let (hundredth, rest) = (size / 100, size % 100);
-    (1..=50)
+    // The rest adds less than 50 to any of them.
+    let first = low.saturating_sub(50).checked_div(hundredth).unwrap_or(0).max(1);
+    let last = high.checked_div(hundredth).unwrap_or(50).min(50);
+    (first..=last)
         .flat_map(move |p| [hundredth * p, hundredth * p + rest * p / 100])
         .chain((2..=16).flat_map(move |k| [size / k, size >> k.min(12)]))
         .filter(move |value| (low..=high).contains(value) && *value > 4096)

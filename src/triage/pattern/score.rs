@@ -9,7 +9,7 @@ use crate::triage::{
 };
 
 /// A whole block that cannot be ciphertext where the rule wants it.
-const CONTRADICTED: f64 = -25.0;
+pub(super) const CONTRADICTED: f64 = -25.0;
 /// A ciphertext-like block where the rule wants it, or where it wants none.
 const BLOCK_NATS: f64 = 0.15;
 /// What the blocks of one run or gap may weigh together.
@@ -18,10 +18,12 @@ const MOST_BLOCK_NATS: f64 = 12.0;
 const EDGE_ELSEWHERE: f64 = -5.0;
 /// What one edge may weigh.
 const MOST_EDGE_NATS: f64 = 9.0;
+/// What a run may be worth at most: both edges, and the blocks.
+pub(super) const MOST_NATS: f64 = 2.0 * MOST_EDGE_NATS + MOST_BLOCK_NATS;
 /// Half of the neighbourhood in which edges are counted for their chance of agreeing.
 const NEIGHBOURHOOD: u64 = 2 << 20;
 /// Block length.
-const BLOCK: u64 = 4096;
+pub(super) const BLOCK: u64 = 4096;
 /// Compressed over 32 KiB, or parts of a container that lead on: a shorter run could hide in it, a longer one could not.
 pub(in crate::triage) const LONGEST_HIDDEN: u64 = 16 * BLOCK;
 

@@ -1,9 +1,21 @@
 //! Containers whose parts state their length: zstd (RFC 8878), xz (its specification 1.1.0).
 
+use std::io;
+
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
 use super::{Walk, cursor::Cursor};
 
-/// A zstd frame, block by block.
+/// What a zstd frame may ask to be kept of what comes out: more than any of its usual levels does.
+const MOST_WINDOW: u64 = 8 << 20;
+/// Unpacked at a time.
+const PART_BYTES: usize = 64 << 10;
+/// Bytes that may come of one packed byte, or a small frame would take hours.
+const MOST_RATIO: u64 = 64;
+
+/// A zstd frame, block by block; where it has a checksum, its content is held against that.
 pub(super) fn zstd(cursor: &mut Cursor<'_>) -> Option<Walk> {
+    let start = cursor.at();
     let [_, _, _, _, descriptor] = cursor.take::<5>()?;
     if descriptor & 8 != 0 {
         return None;
@@ -35,6 +47,22 @@ pub(super) fn zstd(cursor: &mut Cursor<'_>) -> Option<Walk> {
             break;
         }
     }
+    let mut is_wrong = false;
+    if whole && descriptor & 4 != 0 {
+        cursor.go(start);
+        match unpacked(cursor, good - start) {
+            Some(true) => return Some(Walk::proven(cursor.at(), "zstd frame, XXH64 right")),
+            Some(false) => is_wrong = true,
+            None => {}
+        }
+    }
+    if is_wrong {
+        return Some(Walk {
+            walked_to: good,
+            name: Some("a zstd frame whose content is not what its checksum says: damaged inside"),
+            ..Walk::default()
+        });
+    }
     // The block that leads nowhere may be where damage begins.
     let to = if whole { good } else { good.saturating_sub(1 << 17) };
     Some(Walk {
@@ -44,6 +72,26 @@ pub(super) fn zstd(cursor: &mut Cursor<'_>) -> Option<Walk> {
         ),
         ..Walk::default()
     })
+}
+
+/// Whether the frame that begins here, `length` bytes of blocks, becomes what its checksum says;
+/// `None` where it asks for more than is given.
+fn unpacked(cursor: &mut Cursor<'_>, length: u64) -> Option<bool> {
+    let mut frame = FrameDecoder::new();
+    frame.set_max_window_size(MOST_WINDOW);
+    // A dictionary that is not here, too wide a window.
+    frame.reset(&mut *cursor).ok()?;
+    let mut left = length.saturating_mul(MOST_RATIO).saturating_add(PART_BYTES as u64);
+    while !frame.is_finished() {
+        let part = BlockDecodingStrategy::UptoBytes(PART_BYTES);
+        if frame.decode_blocks(&mut *cursor, part).is_err() {
+            return Some(false);
+        }
+        let made = frame.collect_to_writer(io::sink()).ok()?;
+        left = left.checked_sub(made as u64)?;
+    }
+    let stated = frame.get_checksum_from_data()?;
+    Some(frame.get_calculated_checksum() == Some(stated))
 }
 
 /// An xz stream: block header, then LZMA2 chunks.

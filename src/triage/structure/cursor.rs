@@ -1,5 +1,7 @@
 //! Reading a stretch of a source from front to back, a piece at a time.
 
+use std::io::{self, Read};
+
 use vmglean_formats::{ByteOffset, ReadAt};
 
 /// Bytes fetched at first: most walks end soon.
@@ -7,23 +9,38 @@ const FIRST_BYTES: usize = 4096;
 /// Bytes fetched at a time at most.
 const PIECE_BYTES: usize = 128 * 1024;
 
-/// A place in a source. Reads that fail end the walk; nothing is ever read past `end`.
+/// A place in a source. Reads that fail end the walk; nothing is ever read past `end`, and little
+/// more than `most` bytes are.
 pub(super) struct Cursor<'a> {
     source: &'a dyn ReadAt,
     at: u64,
     end: u64,
     piece: Vec<u8>,
     piece_at: u64,
+    /// Bytes that were read and passed by.
+    used: u64,
+    most: u64,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(source: &'a dyn ReadAt, at: u64, end: u64) -> Self {
-        Self { source, at, end, piece: Vec::new(), piece_at: 0 }
+    pub(super) fn new(source: &'a dyn ReadAt, at: u64, end: u64, most: u64) -> Self {
+        Self { source, at, end, piece: Vec::new(), piece_at: 0, used: 0, most }
     }
 
     /// Where it stands.
     pub(super) fn at(&self) -> u64 {
         self.at
+    }
+
+    /// Bytes that were read and passed by; more than the most allowed where the walk was ended for
+    /// that.
+    pub(super) fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Moves to a place it has been at.
+    pub(super) fn go(&mut self, to: u64) {
+        self.at = to.min(self.at);
     }
 
     /// Bytes from here on, as many as one piece holds; empty at the end or where none come.
@@ -55,7 +72,13 @@ impl<'a> Cursor<'a> {
     /// Moves on; `None` past the end.
     pub(super) fn skip(&mut self, by: u64) -> Option<()> {
         let to = self.at.checked_add(by)?;
-        (to <= self.end).then(|| self.at = to)
+        if to > self.end {
+            return None;
+        }
+        let piece_end = self.piece_at.saturating_add(self.piece.len() as u64);
+        self.used = self.used.saturating_add(piece_end.saturating_sub(self.at).min(by));
+        self.at = to;
+        Some(())
     }
 
     fn fill(&mut self) {
@@ -63,6 +86,23 @@ impl<'a> Cursor<'a> {
         let rest = self.end.saturating_sub(self.at);
         let take = (self.piece.len() * 2).clamp(FIRST_BYTES, PIECE_BYTES);
         let take = usize::try_from(rest).map_or(take, |rest| rest.min(take));
-        self.piece = self.source.read_up_to(ByteOffset(self.at), take).unwrap_or_default();
+        self.piece.resize(take, 0);
+        if self.used > self.most
+            || self.source.read_exact_at(&mut self.piece, ByteOffset(self.at)).is_err()
+        {
+            self.piece.clear();
+        }
+    }
+}
+
+impl Read for Cursor<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let ahead = self.ahead();
+        let count = ahead.len().min(out.len());
+        if let (Some(to), Some(from)) = (out.get_mut(..count), ahead.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.skip(count as u64).ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok(count)
     }
 }

@@ -2,6 +2,7 @@
 //! zlib (RFC 1950) as PDF and others use it, and the entries of ZIP files (APPNOTE 6.3).
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
+use simd_adler32::Adler32;
 
 use super::{Walk, cursor::Cursor};
 
@@ -18,12 +19,41 @@ const BLANK_BYTES: u64 = 4096;
 /// Zeros in a row at which a stream is given up. A real one has so many for 4 GiB of zeros.
 const MOST_BLANK: u64 = 4 << 20;
 
+/// What a container states of its content, to hold what was decoded against.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Check {
+    /// gzip, ZIP.
+    Crc32,
+    /// zlib.
+    Adler32,
+}
+
+/// What came out of a stream.
+struct Sum {
+    check: Check,
+    crc: Crc,
+    adler: Adler32,
+}
+
+impl Sum {
+    fn new(check: Check) -> Self {
+        Self { check, crc: Crc::new(), adler: Adler32::new() }
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        match self.check {
+            Check::Crc32 => self.crc.update(bytes),
+            Check::Adler32 => self.adler.write(bytes),
+        }
+    }
+}
+
 /// How a deflate stream ended.
 enum Ended {
-    /// Complete: the checksum of what came out, and its length. Where neither is what the
-    /// container states, the codes of other bytes passed for the stream's last ones: a file
-    /// that goes on elsewhere, or damage, at about this place.
-    Whole(Crc, u64),
+    /// Complete: what came out, and where else it could have broken off. Where neither checksum
+    /// nor length are what the container states, the codes of other bytes passed for the stream's
+    /// last ones: a file that goes on elsewhere, or damage, at about this place.
+    Whole(Sum, u64),
     /// Broken at about this place.
     Broken(u64),
 }
@@ -65,19 +95,18 @@ impl Blanks {
 /// Decodes stream after stream in the same memory.
 pub(super) struct Inflater {
     raw: Decompress,
-    zlib: Decompress,
     out: Vec<u8>,
 }
 
 impl Inflater {
     pub(super) fn new() -> Self {
-        Self { raw: Decompress::new(false), zlib: Decompress::new(true), out: vec![0; OUT_BYTES] }
+        Self { raw: Decompress::new(false), out: vec![0; OUT_BYTES] }
     }
 
-    fn inflate(&mut self, cursor: &mut Cursor<'_>, zlib: bool) -> Ended {
-        let state = if zlib { &mut self.zlib } else { &mut self.raw };
-        state.reset(zlib);
-        let mut crc = Crc::new();
+    fn inflate(&mut self, cursor: &mut Cursor<'_>, check: Check) -> Ended {
+        let state = &mut self.raw;
+        state.reset(false);
+        let mut sum = Sum::new(check);
         let mut blanks = Blanks { at: cursor.at(), zeros: 0, doubted: None };
         loop {
             let (read, written) = (state.total_in(), state.total_out());
@@ -91,15 +120,12 @@ impl Inflater {
             blanks.see(input.get(..used_bytes).unwrap_or_default());
             let Ok(status) = status else { return Ended::Broken(blanks.broken_at()) };
             let made = usize::try_from(made).unwrap_or(usize::MAX).min(self.out.len());
-            // The Adler-32 of a zlib stream is checked by its decoder.
-            if !zlib {
-                crc.update(self.out.get(..made).unwrap_or_default());
-            }
+            sum.add(self.out.get(..made).unwrap_or_default());
             if cursor.skip(used).is_none() || blanks.zeros > MOST_BLANK {
                 return Ended::Broken(blanks.broken_at());
             }
             match status {
-                Status::StreamEnd => return Ended::Whole(crc, blanks.broken_at()),
+                Status::StreamEnd => return Ended::Whole(sum, blanks.broken_at()),
                 Status::Ok | Status::BufError if used == 0 && made == 0 => {
                     return Ended::Broken(blanks.broken_at());
                 }
@@ -109,13 +135,13 @@ impl Inflater {
     }
 }
 
-fn broken(at: u64, what: &str) -> Walk {
-    Walk {
-        walked_to: at.saturating_sub(BACK_BYTES),
-        what: format!("{what}, decoded as far as it goes"),
-        ..Walk::default()
-    }
+fn broken(at: u64, what: &'static str) -> Walk {
+    Walk { walked_to: at.saturating_sub(BACK_BYTES), what, ..Walk::default() }
 }
+
+const BROKEN_GZIP: &str = "gzip member, decoded as far as it goes";
+const BROKEN_ZLIB: &str = "zlib stream, decoded as far as it goes";
+const BROKEN_ZIP: &str = "ZIP entry, decoded as far as it goes";
 
 /// A gzip member.
 pub(super) fn gzip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Walk> {
@@ -136,26 +162,40 @@ pub(super) fn gzip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<W
     if flags & 2 != 0 {
         cursor.skip(2)?;
     }
-    match inflater.inflate(cursor, false) {
-        Ended::Whole(crc, broken_at) => {
+    match inflater.inflate(cursor, Check::Crc32) {
+        Ended::Whole(Sum { crc, .. }, broken_at) => {
             let stated = u32::from_le_bytes(cursor.take()?);
             let length = u32::from_le_bytes(cursor.take()?);
             match (stated == crc.sum(), length == crc.amount()) {
                 (true, true) => Some(Walk::proven(cursor.at(), "gzip member, CRC-32 right")),
-                (false, false) => Some(broken(broken_at, "gzip member")),
+                (false, false) => Some(broken(broken_at, BROKEN_GZIP)),
                 // Something inside it is damaged, and nothing says where.
                 _ => None,
             }
         }
-        Ended::Broken(at) => Some(broken(at, "gzip member")),
+        Ended::Broken(at) => Some(broken(at, BROKEN_GZIP)),
     }
 }
 
-/// A zlib stream; its Adler-32 is checked while it is decoded.
+/// A zlib stream. It states no length of its own, so a wrong Adler-32 does not tell a stream that
+/// goes on elsewhere from one with damage inside: such a one explains nothing.
 pub(super) fn zlib(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Walk> {
-    match inflater.inflate(cursor, true) {
-        Ended::Whole(..) => Some(Walk::proven(cursor.at(), "zlib stream, Adler-32 right")),
-        Ended::Broken(at) => Some(broken(at, "zlib stream")),
+    let [method, flags] = cursor.take::<2>()?;
+    let has_dictionary = flags & 0x20 != 0;
+    if method & 0x0F != 8
+        || method >> 4 > 7
+        || has_dictionary
+        || !u16::from_be_bytes([method, flags]).is_multiple_of(31)
+    {
+        return None;
+    }
+    match inflater.inflate(cursor, Check::Adler32) {
+        Ended::Whole(sum, _) => {
+            let stated = u32::from_be_bytes(cursor.take()?);
+            let is_right = stated == sum.adler.finish();
+            is_right.then(|| Walk::proven(cursor.at(), "zlib stream, Adler-32 right"))
+        }
+        Ended::Broken(at) => Some(broken(at, BROKEN_ZLIB)),
     }
 }
 
@@ -177,8 +217,8 @@ pub(super) fn zip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Wa
         });
     }
     match method {
-        8 => match inflater.inflate(cursor, false) {
-            Ended::Whole(sum, broken_at) => {
+        8 => match inflater.inflate(cursor, Check::Crc32) {
+            Ended::Whole(Sum { crc: sum, .. }, broken_at) => {
                 let (mut stated, mut told) = (crc, length);
                 if flags & 8 != 0 && crc == 0 {
                     if cursor.peek()? == *b"PK\x07\x08" {
@@ -191,11 +231,11 @@ pub(super) fn zip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Wa
                 }
                 match (stated == sum.sum(), told == sum.amount() || told == u32::MAX) {
                     (true, true) => Some(Walk::proven(cursor.at(), "ZIP entry, CRC-32 right")),
-                    (false, false) => Some(broken(broken_at, "ZIP entry")),
+                    (false, false) => Some(broken(broken_at, BROKEN_ZIP)),
                     _ => None,
                 }
             }
-            Ended::Broken(at) => Some(broken(at, "ZIP entry")),
+            Ended::Broken(at) => Some(broken(at, BROKEN_ZIP)),
         },
         0 if packed == length && flags & 8 == 0 && length > 0 => {
             let mut sum = Crc::new();

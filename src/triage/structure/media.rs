@@ -69,7 +69,7 @@ pub(super) fn jpeg(cursor: &mut Cursor<'_>) -> Option<Walk> {
                         let to = cursor.at().saturating_sub(STUFFED_BYTES);
                         return (to > start).then(|| Walk {
                             walked_to: to,
-                            what: "JPEG, byte stuffing right so far".to_owned(),
+                            what: "JPEG, byte stuffing right so far",
                             ..Walk::default()
                         });
                     }
@@ -144,14 +144,14 @@ pub(super) fn mp4(cursor: &mut Cursor<'_>) -> Option<Walk> {
                     let to = cursor.at().saturating_sub(2 * u64::from(LONGEST_UNIT));
                     return (to > start).then(|| Walk {
                         walked_to: to,
-                        what: "MP4 media, the lengths of its units lead on so far".to_owned(),
+                        what: "MP4 media, the lengths of its units lead on so far",
                         ..Walk::default()
                     });
                 }
             }
             walked = Some(Walk {
                 walked_to: end,
-                what: "MP4 media, the lengths of its units lead from one to the next".to_owned(),
+                what: "MP4 media, the lengths of its units lead from one to the next",
                 ..Walk::default()
             });
         } else {

@@ -72,7 +72,7 @@ fn ends(zone: &Range<u64>) -> Vec<Range<u64>> {
 
 /// What `bytes`, which lie at `origin`, still show: in order, free of overlap.
 fn met(origin: u64, bytes: &[u8]) -> Vec<Explained> {
-    let mut all: Vec<(Range<usize>, Strength, &str)> = Vec::new();
+    let mut all: Vec<(Range<usize>, Strength, &'static str)> = Vec::new();
     all.extend(
         chunks_of_png(bytes)
             .into_iter()
@@ -94,7 +94,7 @@ fn met(origin: u64, bytes: &[u8]) -> Vec<Explained> {
     all.sort_by_key(|(range, strength, _)| {
         (std::cmp::Reverse(*strength), std::cmp::Reverse(range.len()))
     });
-    let mut kept: Vec<(Range<usize>, Strength, &str)> = Vec::new();
+    let mut kept: Vec<(Range<usize>, Strength, &'static str)> = Vec::new();
     for one in all {
         if kept.iter().all(|k| k.0.end <= one.0.start || one.0.end <= k.0.start) {
             kept.push(one);
@@ -105,7 +105,7 @@ fn met(origin: u64, bytes: &[u8]) -> Vec<Explained> {
         .map(|(range, strength, what)| Explained {
             range: origin + range.start as u64..origin + range.end as u64,
             strength,
-            what: what.to_owned(),
+            what,
         })
         .collect()
 }

@@ -7,34 +7,42 @@
 mod chain;
 mod cursor;
 mod deflate;
+mod early;
+mod heads;
 mod media;
 mod middle;
+mod walks;
 
-use std::{ops::Range, sync::LazyLock};
+use std::ops::Range;
 
-use aho_corasick::packed::Searcher;
 use rayon::prelude::*;
 use vmglean_formats::{ByteOffset, ReadAt};
 
-use self::{cursor::Cursor, deflate::Inflater};
+pub use self::{early::Early, walks::Walks};
+use self::{heads::heads, walks::Walker};
 use super::judge::{Piece, Survey, Tone};
 
 /// Where a container was followed to, and what that is worth.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Walk {
     /// Proven up to here.
     proven_to: u64,
     /// Walked up to here.
     walked_to: u64,
     /// What it is, for evidence.
-    what: String,
+    what: &'static str,
     /// What it is, where following it says nothing about its content.
     name: Option<&'static str>,
 }
 
 impl Walk {
-    fn proven(to: u64, what: &str) -> Self {
-        Self { proven_to: to, walked_to: to, what: what.to_owned(), name: None }
+    fn proven(to: u64, what: &'static str) -> Self {
+        Self { proven_to: to, walked_to: to, what, name: None }
+    }
+
+    /// Where it was followed to, one way or the other.
+    fn end(&self) -> u64 {
+        self.walked_to.max(self.proven_to)
     }
 }
 
@@ -58,7 +66,7 @@ pub struct Explained {
     /// How well.
     pub strength: Strength,
     /// By what, for people.
-    pub what: String,
+    pub what: &'static str,
 }
 
 /// Bytes before random-like ones in which a container's header is looked for.
@@ -72,10 +80,18 @@ const SHARE_PIECES: usize = 256;
 const SHARE_WALKS: usize = 512;
 /// Containers looked into at most for shares that have many.
 const MOST_WALKS: usize = 200_000;
+/// Bytes that walks may pass by without leading anywhere, in all and each time they are tried: a
+/// walk that would take more waits until fewer shares divide it.
+const MOST_FRUITLESS: u64 = 64 << 30;
+/// What each share may spend of it at least.
+const FEWEST_FRUITLESS: u64 = 16 << 20;
+/// Zeros or holes that end any stream: what is packed has none so long.
+const BLANK_BYTES: u64 = 4 << 20;
 
-/// Explains what can be explained of the random-like and compressed pieces below `size`.
+/// Explains what can be explained of the random-like and compressed pieces below `size`; `walks`
+/// are those of this source that were made before.
 #[must_use]
-pub fn explain(source: &dyn ReadAt, survey: &Survey, size: u64) -> Vec<Explained> {
+pub fn explain(source: &dyn ReadAt, survey: &Survey, size: u64, walks: &Walks) -> Vec<Explained> {
     let pieces: Vec<Piece> = survey
         .pieces
         .iter()
@@ -83,27 +99,27 @@ pub fn explain(source: &dyn ReadAt, survey: &Survey, size: u64) -> Vec<Explained
         .take_while(|piece| piece.start < size)
         .copied()
         .collect();
+    let blanks = blanks(survey);
+    let walker = || Walker::new(source, size, &blanks, walks);
     // Shares do not depend on how many threads there are, so neither does what is found.
-    let walked: Vec<Share> = pieces
-        .par_chunks(SHARE_PIECES)
-        .map_init(Inflater::new, |inflater, pieces| {
-            Share::walk(source, pieces, 0, size, SHARE_WALKS, inflater)
-        })
-        .collect();
+    let shares: Vec<&[Piece]> = pieces.chunks(SHARE_PIECES).collect();
+    let mut walked = in_parallel(&shares, walker);
     let mut found: Vec<Explained> = Vec::new();
-    let (mut done, mut left) = (0, MOST_WALKS);
-    let mut inflater = Inflater::new();
-    for (pieces, mut share) in pieces.chunks(SHARE_PIECES).zip(walked) {
+    let (mut done, mut left, mut left_bytes) = (0, MOST_WALKS, MOST_FRUITLESS);
+    let mut walker = walker();
+    for (pieces, share) in shares.iter().zip(&mut walked) {
         // What a container of an earlier share leads over begins no other.
         let is_behind = pieces.first().is_some_and(|piece| before(piece) < done);
         if is_behind || share.walks >= SHARE_WALKS {
-            let most = left.max(SHARE_WALKS);
-            share = Share::walk(source, pieces, done, size, most, &mut inflater);
+            let most = Most { walks: left.max(SHARE_WALKS), bytes: left_bytes };
+            *share = Share::walk(&mut walker, pieces, done, most);
             left = left.saturating_sub(share.walks);
+            left_bytes = left_bytes.saturating_sub(share.fruitless);
         }
         done = done.max(share.done);
-        found.extend(share.found);
+        found.append(&mut share.found);
     }
+    drop(walked);
     found.retain(|e| e.range.start < e.range.end);
     let middles = middle::resume(source, &unexplained(survey, &found, size));
     found.extend(middles);
@@ -111,9 +127,54 @@ pub fn explain(source: &dyn ReadAt, survey: &Survey, size: u64) -> Vec<Explained
     found
 }
 
+/// Walks all shares; those that a long walk broke off again, with more bytes for each.
+fn in_parallel<'a>(
+    shares: &[&[Piece]],
+    walker: impl Fn() -> Walker<'a> + Send + Sync,
+) -> Vec<Share> {
+    let most = |shares: usize| Most {
+        walks: SHARE_WALKS,
+        bytes: (MOST_FRUITLESS / (shares as u64).max(1)).max(FEWEST_FRUITLESS),
+    };
+    let mut each = most(shares.len());
+    let mut walked: Vec<Share> = shares
+        .par_iter()
+        .map_init(&walker, |walker, pieces| Share::walk(walker, pieces, 0, each))
+        .collect();
+    loop {
+        let again: Vec<(&mut Share, &&[Piece])> =
+            walked.iter_mut().zip(shares).filter(|(share, _)| share.is_cut).collect();
+        let next = most(again.len());
+        if again.is_empty() || next.bytes < each.bytes * 2 {
+            return walked;
+        }
+        each = next;
+        again.into_par_iter().for_each_init(&walker, |walker, (share, pieces)| {
+            *share = Share::walk(walker, pieces, 0, each);
+        });
+    }
+}
+
+/// Where holes and zeros begin that no stream leads through, in order.
+fn blanks(survey: &Survey) -> Vec<u64> {
+    let pieces = survey.pieces.iter();
+    let is_blank =
+        |p: &&Piece| matches!(p.tone, Tone::Absent | Tone::Zero) && p.end - p.start >= BLANK_BYTES;
+    pieces.filter(is_blank).map(|p| p.start).collect()
+}
+
 /// Where the header of a container that covers the start of `piece` is looked for from.
 fn before(piece: &Piece) -> u64 {
     piece.start.saturating_sub(BEFORE_BYTES)
+}
+
+/// How much a share may do.
+#[derive(Clone, Copy)]
+struct Most {
+    /// Containers looked into.
+    walks: usize,
+    /// Bytes passed by without leading anywhere, and by any one walk.
+    bytes: u64,
 }
 
 /// What some neighbouring pieces lead to.
@@ -124,18 +185,16 @@ struct Share {
     done: u64,
     /// Containers looked into.
     walks: usize,
+    /// Bytes passed by without leading anywhere.
+    fruitless: u64,
+    /// Whether a walk would have taken more bytes than it may.
+    is_cut: bool,
 }
 
 impl Share {
     /// Looks at `pieces`, of which what lies before `done` is explained.
-    fn walk(
-        source: &dyn ReadAt,
-        pieces: &[Piece],
-        done: u64,
-        size: u64,
-        most: usize,
-        inflater: &mut Inflater,
-    ) -> Self {
+    fn walk(walker: &mut Walker<'_>, pieces: &[Piece], done: u64, most: Most) -> Self {
+        let size = walker.size();
         let mut made = Self { done, ..Self::default() };
         // Up to here no header was found that leads anywhere.
         let mut seen = 0;
@@ -143,13 +202,12 @@ impl Share {
             // What one container ends, another may begin.
             let mut from = before(piece).max(made.done).max(seen);
             let mut to = (piece.start + BEFORE_BYTES / 2).min(size);
-            while from < to && made.walks < most {
-                let walks = (&mut made.walks, most);
-                let Some((start, walk)) = first(source, from..to, size, walks, inflater) else {
+            while from < to && made.walks < most.walks && !made.is_cut {
+                let Some((start, walk)) = made.first(walker, from..to, most) else {
                     seen = to;
                     break;
                 };
-                let end = walk.walked_to.max(walk.proven_to).min(size);
+                let end = walk.end().min(size);
                 keep(&mut made.found, start, &walk);
                 if end <= start {
                     from = start + SECTOR as u64;
@@ -161,6 +219,34 @@ impl Share {
             }
         }
         made
+    }
+
+    /// The first container that begins in `range` and leads somewhere.
+    fn first(
+        &mut self,
+        walker: &mut Walker<'_>,
+        range: Range<u64>,
+        most: Most,
+    ) -> Option<(u64, Walk)> {
+        let length = usize::try_from(range.end - range.start).ok()?;
+        let bytes = walker.source().read_up_to(ByteOffset(range.start), length + 64).ok()?;
+        for (at, kind) in heads(&bytes, range.start).take_while(|(at, _)| *at < length) {
+            if self.walks >= most.walks {
+                return None;
+            }
+            self.walks += 1;
+            let place = range.start + at as u64;
+            let Some(made) = walker.walk(place, kind, most.bytes.saturating_sub(self.fruitless))
+            else {
+                self.is_cut = true;
+                return None;
+            };
+            match made.walk {
+                Some(walk) => return Some((place, walk)),
+                None => self.fruitless = self.fruitless.saturating_add(made.used),
+            }
+        }
+        None
     }
 }
 
@@ -191,7 +277,7 @@ fn keep(found: &mut Vec<Explained>, start: u64, walk: &Walk) {
     let start = found.last().map_or(start, |last| start.max(last.range.end));
     let mut put = |range: Range<u64>, strength| {
         if range.start < range.end {
-            found.push(Explained { range, strength, what: walk.what.clone() });
+            found.push(Explained { range, strength, what: walk.what });
         }
     };
     put(start..walk.proven_to, Strength::Proven);
@@ -199,104 +285,9 @@ fn keep(found: &mut Vec<Explained>, start: u64, walk: &Walk) {
         Some(name) => found.push(Explained {
             range: start..walk.walked_to,
             strength: Strength::Named,
-            what: name.to_owned(),
+            what: name,
         }),
         None => put(start.max(walk.proven_to)..walk.walked_to, Strength::Walked),
-    }
-}
-
-/// The first container that begins in `range` and leads somewhere.
-fn first(
-    source: &dyn ReadAt,
-    range: Range<u64>,
-    size: u64,
-    (walks, most): (&mut usize, usize),
-    inflater: &mut Inflater,
-) -> Option<(u64, Walk)> {
-    let length = usize::try_from(range.end - range.start).ok()?;
-    let bytes = source.read_up_to(ByteOffset(range.start), length + 64).ok()?;
-    for (at, kind) in heads(&bytes, range.start).take_while(|(at, _)| *at < length) {
-        if *walks >= most {
-            return None;
-        }
-        *walks += 1;
-        let place = range.start + at as u64;
-        let mut cursor = Cursor::new(source, place, size);
-        let made = match kind {
-            Kind::Gzip => deflate::gzip(&mut cursor, inflater),
-            Kind::Zip => deflate::zip(&mut cursor, inflater),
-            Kind::Zlib(skip) => {
-                cursor.skip(skip).and_then(|()| deflate::zlib(&mut cursor, inflater))
-            }
-            Kind::Png => media::png(&mut cursor),
-            Kind::Jpeg => media::jpeg(&mut cursor),
-            Kind::Mp4 => media::mp4(&mut cursor),
-            Kind::Zstd => chain::zstd(&mut cursor),
-            Kind::Xz => chain::xz(&mut cursor),
-        };
-        if let Some(made) = made
-            && made.walked_to.max(made.proven_to) > place
-        {
-            return Some((place, made));
-        }
-    }
-    None
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Gzip,
-    Zip,
-    /// Bytes before the stream.
-    Zlib(u64),
-    Png,
-    Jpeg,
-    Mp4,
-    Zstd,
-    Xz,
-}
-
-/// Magics that count anywhere, so that files inside archives are met.
-const MAGICS: [(&[u8], Kind); 7] = [
-    (b"PK\x03\x04", Kind::Zip),
-    (b"\x89PNG\r\n\x1A\n", Kind::Png),
-    (b"\xFD7zXZ\0", Kind::Xz),
-    (b"stream\n\x78", Kind::Zlib(7)),
-    (b"stream\r\n\x78", Kind::Zlib(8)),
-    (b"\x1F\x8B\x08", Kind::Gzip),
-    (b"\x28\xB5\x2F\xFD", Kind::Zstd),
-];
-
-/// Places in `bytes`, which lie at `origin`, where a container could begin, in order. Short
-/// magics count where a sector begins or the container before ended.
-fn heads(bytes: &[u8], origin: u64) -> impl Iterator<Item = (usize, Kind)> {
-    static FINDER: LazyLock<Option<Searcher>> =
-        LazyLock::new(|| Searcher::new(MAGICS.map(|(magic, _)| magic)));
-    let mut anywhere = FINDER
-        .iter()
-        .flat_map(move |finder| finder.find_iter(bytes))
-        .filter_map(|found| Some((found.start(), MAGICS.get(found.pattern().as_usize())?.1)))
-        .filter(move |&(at, kind)| {
-            kind != Kind::Gzip || bytes.get(at + 3).is_some_and(|flags| *flags < 0x20)
-        })
-        .peekable();
-    let first = SECTOR - usize::try_from(origin % SECTOR as u64).unwrap_or(0);
-    let sectors = std::iter::once(0).chain((first..bytes.len()).step_by(SECTOR));
-    let mut aligned =
-        sectors.filter_map(move |at| Some((at, short_kind(bytes.get(at..)?)?))).peekable();
-    std::iter::from_fn(move || match (anywhere.peek(), aligned.peek()) {
-        (Some((a, _)), Some((b, _))) if b < a => aligned.next(),
-        (Some(_), _) => anywhere.next(),
-        (None, _) => aligned.next(),
-    })
-}
-
-/// What begins here by a magic that is too short to count anywhere.
-fn short_kind(head: &[u8]) -> Option<Kind> {
-    match head {
-        [0xFF, 0xD8, 0xFF, ..] => Some(Kind::Jpeg),
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => Some(Kind::Mp4),
-        _ => None,
     }
 }
 

@@ -1,12 +1,23 @@
 //! Containers found by their heads, and how far they are followed.
 
-use std::io::Write as _;
+use std::{
+    io::Write as _,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::{
+    Compression,
+    write::{GzEncoder, ZlibEncoder},
+};
 use proptest::prelude::*;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use vmglean_forge::damage::Rng;
+use vmglean_formats::{ByteOffset, MediumError, ReadAt};
 
-use super::{Inflater, Kind, Share, Strength, explain, heads};
+use super::{
+    Early, Most, Share, Strength, Walker, Walks, explain,
+    heads::{Kind, heads},
+};
 use crate::triage::judge::{Piece, Survey, Tone};
 
 fn noise(seed: u64, length: usize) -> Vec<u8> {
@@ -33,7 +44,7 @@ fn survey(pieces: Vec<Piece>, size: u64) -> Survey {
 
 fn explained(bytes: &[u8]) -> Vec<(std::ops::Range<u64>, Strength)> {
     let size = bytes.len() as u64;
-    explain(&bytes.to_vec(), &survey(vec![random(0, size)], size), size)
+    explain(&bytes.to_vec(), &survey(vec![random(0, size)], size), size, &Walks::default())
         .into_iter()
         .map(|e| (e.range, e.strength))
         .collect()
@@ -108,7 +119,7 @@ fn what_a_container_leads_over_begins_no_other_whichever_share_looks_first() {
     let disk = [encoder.finish().unwrap(), noise(7, 8192)].concat();
     let size = disk.len() as u64;
     let pieces = (0..size).step_by(8192).map(|at| random(at, (at + 4096).min(size)));
-    let found = explain(&disk, &survey(pieces.collect(), size), size);
+    let found = explain(&disk, &survey(pieces.collect(), size), size, &Walks::default());
     assert_eq!(found.len(), 1, "{:?}", found.get(..3));
     assert_eq!(found[0].range, 0..size - 8192);
 }
@@ -118,8 +129,142 @@ fn a_share_of_false_heads_ends_after_so_many_walks() {
     let disk = b"PK\x03\x04".repeat(1 << 16);
     let size = disk.len() as u64;
     let pieces: Vec<Piece> = (0..size).step_by(4096).map(|at| random(at, at + 4096)).collect();
-    let made = Share::walk(&disk, &pieces, 0, size, 100, &mut Inflater::new());
+    let walks = Walks::default();
+    let mut walker = Walker::new(&disk, size, &[], &walks);
+    let made = Share::walk(&mut walker, &pieces, 0, Most { walks: 100, bytes: u64::MAX });
     assert_eq!((made.walks, made.found), (100, Vec::new()));
+}
+
+/// Begins with these bytes and again after every `period` bytes, and counts what is read of it.
+struct Repeated {
+    head: Vec<u8>,
+    period: u64,
+    size: u64,
+    read: AtomicU64,
+}
+
+impl ReadAt for Repeated {
+    fn len_bytes(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: ByteOffset) -> Result<(), MediumError> {
+        self.read.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        for (at, byte) in (at.0..).zip(buf) {
+            let inside = usize::try_from(at % self.period).unwrap();
+            *byte = self.head.get(inside).copied().unwrap_or(0);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn pictures_and_stored_entries_that_state_gigabytes_are_not_followed_through_holes() {
+    let jpeg = b"\xFF\xD8\xFF\xDA\0\x02".to_vec();
+    let chunk = b"\x89PNG\r\n\x1A\n\x0F\xFF\xFF\xFFIDAT".to_vec();
+    let entry = stored_entry(u32::MAX - 1);
+    for head in [jpeg, chunk, entry] {
+        let size = 1 << 45;
+        let read = AtomicU64::new(0);
+        let disk = Repeated { head, period: u64::MAX, size, read };
+        let absent = Piece { tone: Tone::Absent, ..random(8192, size) };
+        let found =
+            explain(&disk, &survey(vec![random(0, 8192), absent], size), size, &Walks::default());
+        assert_eq!(found, []);
+        assert!(disk.read.into_inner() < 1 << 20);
+    }
+}
+
+/// The head of a stored ZIP entry of this length, its checksum wrong.
+fn stored_entry(length: u32) -> Vec<u8> {
+    let mut head = b"PK\x03\x04".to_vec();
+    head.resize(18, 0);
+    head.extend(length.to_le_bytes());
+    head.extend(length.to_le_bytes());
+    head.extend([0; 4]);
+    head
+}
+
+#[test]
+fn walks_that_lead_nowhere_end_after_so_many_bytes() {
+    let (size, most) = (1 << 30, 4 << 20);
+    let disk =
+        Repeated { head: stored_entry(900 << 20), period: 4096, size, read: AtomicU64::new(0) };
+    let pieces: Vec<Piece> = (0..256).map(|n| random(n * 4096, (n + 1) * 4096)).collect();
+    let walks = Walks::default();
+    let mut walker = Walker::new(&disk, size, &[], &walks);
+    let made = Share::walk(&mut walker, &pieces, 0, Most { walks: 512, bytes: most });
+    assert!(made.is_cut && made.found.is_empty());
+    assert!(disk.read.into_inner() < 2 * most);
+}
+
+#[test]
+fn what_was_followed_early_is_not_followed_again_and_says_the_same() {
+    // One whole, one that breaks off, one damaged inside: and noise between them.
+    let mut damaged = gzip(3, 3 << 20);
+    damaged[200_000..204_096].copy_from_slice(&noise(4, 4096));
+    let mut cut = gzip(2, 3 << 20);
+    cut.truncate(2 << 20);
+    let mut bytes = Vec::new();
+    let mut starts = Vec::new();
+    for member in [gzip(1, 3 << 20), cut, damaged] {
+        bytes.extend(noise(bytes.len() as u64, 100_000));
+        starts.push(bytes.len() as u64);
+        bytes.extend(member);
+    }
+    bytes.extend(noise(5, 100_000));
+    let size = bytes.len() as u64;
+    let disk = Repeated { head: bytes, period: u64::MAX, size, read: AtomicU64::new(0) };
+    let ends = starts.iter().skip(1).copied().chain([size]);
+    let pieces = starts.iter().zip(ends).map(|(start, end)| random(*start, end));
+    let survey = survey(pieces.collect(), size);
+    let alone = explain(&disk, &survey, size, &Walks::default());
+    let walks = Walks::default();
+    Early::new(&disk, size, &walks).run(starts);
+    disk.read.store(0, Ordering::Relaxed);
+    assert_eq!(explain(&disk, &survey, size, &walks), alone);
+    assert_eq!(alone.len(), 2, "{alone:?}");
+    assert!(disk.read.into_inner() < 4 << 20, "the middles of what nothing explains");
+}
+
+/// A zlib stream of noise, stored, as a PDF holds it.
+fn pdf_stream(length: usize) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(b"stream\n".to_vec(), Compression::none());
+    encoder.write_all(&noise(1, length)).unwrap();
+    let mut all = encoder.finish().unwrap();
+    // Its first bytes say the level.
+    assert_eq!(all[7], 0x78);
+    all.extend(b"\nendstream");
+    all
+}
+
+#[test]
+fn a_zlib_stream_is_proven_by_its_adler_32_and_explains_nothing_where_that_is_wrong() {
+    let stream = pdf_stream(500_000);
+    let length = stream.len() as u64 - 10;
+    let mut disk = [stream, noise(2, 100_000)].concat();
+    assert_eq!(explained(&disk), [(0..length, Strength::Proven)]);
+    disk[200_000..204_096].copy_from_slice(&noise(4, 4096));
+    assert_eq!(explained(&disk), []);
+}
+
+#[test]
+fn a_zstd_frame_is_proven_by_its_checksum_and_only_named_without_it_or_where_that_is_wrong() {
+    let content: Vec<u8> = noise(1, 600_000).iter().map(|byte| byte & 0x7F).collect();
+    for content in [content, noise(2, 600_000)] {
+        let frame = compress_to_vec(content.as_slice(), CompressionLevel::Fastest);
+        let length = frame.len() as u64;
+        let mut disk = [frame, noise(3, 100_000)].concat();
+        assert_eq!(disk[4] & 4, 4, "has a checksum");
+        assert_eq!(explained(&disk), [(0..length, Strength::Proven)]);
+        let intact = disk.clone();
+        disk[300_000..304_096].copy_from_slice(&noise(4, 4096));
+        assert!(explained(&disk).iter().all(|(_, strength)| *strength == Strength::Named));
+        // Without the flag the last four bytes are no part of it.
+        let mut disk = intact;
+        disk[4] &= !4;
+        assert_eq!(explained(&disk), [(0..length - 4, Strength::Named)]);
+    }
 }
 
 proptest! {

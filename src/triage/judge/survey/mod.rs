@@ -21,6 +21,8 @@ const BLOCK_LOW: u32 = 120 * 16;
 const BLOCK_HIGH: u32 = 470 * 16;
 /// How many blocks of an open run are held before they are judged.
 const OPEN_BLOCKS: usize = 65_536;
+/// Random-like blocks in a row that may be the content of a long file.
+const LONG_RUN_BLOCKS: usize = 256;
 /// Most islands kept; a lattice shows in far fewer.
 const MOST_ISLANDS: usize = 400_000;
 /// Most places of repeated blocks kept.
@@ -77,6 +79,12 @@ impl Survey {
     /// Closes the last run.
     pub fn finish(&mut self) {
         self.close();
+    }
+
+    /// Where the random-like run begins that the last stretch was part of, once it is long.
+    #[must_use]
+    pub fn long_run(&self) -> Option<u64> {
+        (self.open.len() >= LONG_RUN_BLOCKS).then_some(self.open_start)
     }
 
     /// The pieces that touch `range`.

@@ -8,9 +8,10 @@ use crate::triage::measure::BLOCK_BYTES;
 impl Survey {
     /// The same disk without what only sums over several blocks said.
     #[must_use]
-    pub fn unsummed(&self) -> Self {
-        let mut made = Self { pieces: Vec::new(), open: Vec::new(), ..self.clone() };
-        for piece in &self.pieces {
+    pub fn unsummed(mut self) -> Self {
+        let pieces = std::mem::take(&mut self.pieces);
+        let mut made = self;
+        for piece in pieces {
             let tone = match piece.tone {
                 Tone::Packed | Tone::Doubtful => Tone::Random,
                 tone => tone,
@@ -23,23 +24,16 @@ impl Survey {
     /// The same disk with `ranges`, which are in order, in another tone: whole blocks of them
     /// that are random-like or compressed.
     #[must_use]
-    pub fn retoned(&self, ranges: &[(Range<u64>, Tone)]) -> Self {
-        let mut made = Self {
-            islands: self.islands.clone(),
-            mixed: self.mixed.clone(),
-            sixteenfold: self.sixteenfold.clone(),
-            repeated: self.repeated.clone(),
-            repeated_blocks: self.repeated_blocks,
-            size_bytes: self.size_bytes,
-            ..Self::new()
-        };
+    pub fn retoned(mut self, ranges: &[(Range<u64>, Tone)]) -> Self {
+        let pieces = std::mem::take(&mut self.pieces);
+        let mut made = self;
         let block = BLOCK_BYTES as u64;
         let mut whole = ranges
             .iter()
             .map(|(r, tone)| (r.start.next_multiple_of(block)..r.end / block * block, *tone))
             .filter(|(r, _)| r.start < r.end)
             .peekable();
-        for piece in &self.pieces {
+        for piece in pieces {
             let is_open = matches!(piece.tone, Tone::Random | Tone::Doubtful | Tone::Packed);
             let mut at = piece.start;
             while at < piece.end {

@@ -33,6 +33,12 @@ impl Tone {
     pub fn may_be_ciphertext(self) -> bool {
         matches!(self, Self::Doubtful | Self::Random)
     }
+
+    /// Whether a whole block of it shows that there was no encryption.
+    #[must_use]
+    pub fn is_plain(self) -> bool {
+        matches!(self, Self::Plain | Self::Zero | Self::Absent | Self::Proven)
+    }
 }
 
 /// Neighbouring blocks of one tone.

@@ -1,0 +1,178 @@
+//! Walks along containers, and those that were made before. Each is the same whoever makes it, and
+//! when.
+
+use std::{
+    collections::HashMap,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use vmglean_formats::ReadAt;
+
+use super::{
+    Walk, chain,
+    cursor::Cursor,
+    deflate::{self, Inflater},
+    heads::Kind,
+    media,
+};
+
+/// Shorter walks are as soon made again as looked up.
+const FEWEST_KEPT_BYTES: u64 = 256 * 1024;
+/// Walks kept at most.
+const MOST_KEPT: usize = 16_384;
+/// Bytes behind where a walk ends that it may have looked at.
+const LOOKED_BEHIND: u64 = 64;
+
+/// A walk to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    /// Where it leads, if anywhere.
+    pub(super) walk: Option<Walk>,
+    /// Bytes that it read.
+    pub(super) used: u64,
+    /// Where it was at last.
+    reached: u64,
+}
+
+/// Makes walks, one after another in the same memory.
+pub(super) struct Walker<'a> {
+    source: &'a dyn ReadAt,
+    size: u64,
+    blanks: &'a [u64],
+    walks: &'a Walks,
+    inflater: Inflater,
+}
+
+impl<'a> Walker<'a> {
+    /// For the first `size` bytes of `source`; no stream leads over one of the `blanks`, which are
+    /// in order.
+    pub(super) fn new(
+        source: &'a dyn ReadAt,
+        size: u64,
+        blanks: &'a [u64],
+        walks: &'a Walks,
+    ) -> Self {
+        Self { source, size, blanks, walks, inflater: Inflater::new() }
+    }
+
+    pub(super) fn source(&self) -> &'a dyn ReadAt {
+        self.source
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Follows the container that begins at `place`; `None` where it would pass by more than
+    /// `most` bytes.
+    pub(super) fn walk(&mut self, place: u64, kind: Kind, most: u64) -> Option<Made> {
+        let end = if kind.is_stream() { self.blank_behind(place) } else { self.size };
+        if let Some(made) = self.walks.get(place, kind, end) {
+            return (made.used <= most).then_some(made);
+        }
+        let made = self.follow(place, kind, end, most)?;
+        self.walks.keep(place, kind, made);
+        Some(made)
+    }
+
+    /// The same, whatever was made before.
+    pub(super) fn follow(&mut self, place: u64, kind: Kind, end: u64, most: u64) -> Option<Made> {
+        let mut cursor = Cursor::new(self.source, place, end, most);
+        let inflater = &mut self.inflater;
+        let walk = match kind {
+            Kind::Gzip => deflate::gzip(&mut cursor, inflater),
+            Kind::Zip => deflate::zip(&mut cursor, inflater),
+            Kind::Zlib(skip) => {
+                cursor.skip(skip).and_then(|()| deflate::zlib(&mut cursor, inflater))
+            }
+            Kind::Png => media::png(&mut cursor),
+            Kind::Jpeg => media::jpeg(&mut cursor),
+            Kind::Mp4 => media::mp4(&mut cursor),
+            Kind::Zstd => chain::zstd(&mut cursor),
+            Kind::Xz => chain::xz(&mut cursor),
+        };
+        let walk = walk.filter(|walk| walk.end() > place);
+        let made = Made { walk, used: cursor.used(), reached: cursor.at() };
+        (made.used <= most).then_some(made)
+    }
+
+    fn blank_behind(&self, place: u64) -> u64 {
+        let next = self.blanks.partition_point(|blank| *blank <= place);
+        self.blanks.get(next).map_or(self.size, |blank| self.size.min(*blank))
+    }
+}
+
+/// Long walks, by where the container begins.
+#[derive(Default)]
+pub struct Walks {
+    made: Mutex<HashMap<(u64, Kind), Slot>>,
+    told: Condvar,
+}
+
+enum Slot {
+    /// Someone is at it.
+    Begun,
+    Done(Made),
+}
+
+impl Walks {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(u64, Kind), Slot>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The walk from there, where it is made or being made; one that came near `end`, behind which
+    /// nothing counts, may have led over it.
+    fn get(&self, place: u64, kind: Kind, end: u64) -> Option<Made> {
+        let mut all = self.lock();
+        loop {
+            match all.get(&(place, kind)) {
+                None => return None,
+                Some(Slot::Done(made)) => {
+                    let is_before = made.reached.saturating_add(LOOKED_BEHIND) <= end;
+                    return is_before.then_some(*made);
+                }
+                Some(Slot::Begun) => {
+                    all = self.told.wait(all).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    /// Keeps a walk that is worth it.
+    fn keep(&self, place: u64, kind: Kind, made: Made) {
+        if made.used >= FEWEST_KEPT_BYTES {
+            let mut all = self.lock();
+            if all.len() < MOST_KEPT {
+                all.entry((place, kind)).or_insert(Slot::Done(made));
+            }
+        }
+    }
+
+    /// Tells others that someone is at it; `None` where it is made, or there is no room.
+    pub(super) fn begin(&self, place: u64, kind: Kind) -> Option<Begun<'_>> {
+        let mut all = self.lock();
+        if all.len() >= MOST_KEPT || all.contains_key(&(place, kind)) {
+            return None;
+        }
+        all.insert((place, kind), Slot::Begun);
+        Some(Begun { walks: self, key: (place, kind), made: None })
+    }
+}
+
+/// A walk that someone is at; whoever waits for it hears of its end, however that comes.
+pub(super) struct Begun<'a> {
+    walks: &'a Walks,
+    key: (u64, Kind),
+    pub(super) made: Option<Made>,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        let mut all = self.walks.lock();
+        match self.made {
+            Some(made) => all.insert(self.key, Slot::Done(made)),
+            None => all.remove(&self.key),
+        };
+        self.walks.told.notify_all();
+    }
+}
