@@ -26,8 +26,8 @@ use crate::{
     },
 };
 
-/// Long files that wait to be followed beside the pass.
-const MOST_WAITING: usize = 256;
+/// Places where long files may begin that wait to be looked at beside the pass.
+const MOST_WAITING: usize = 16_384;
 
 /// What a map is asked for.
 #[derive(Clone, Debug, Default)]
@@ -83,14 +83,11 @@ pub fn map_source(
         }
         let give = give;
         let mut survey = Survey::new();
-        let mut last = None;
         let mut sink = |stretch: &Stretch| -> io::Result<()> {
             survey.take(stretch);
-            let long = survey.long_run();
-            if long.is_some() && long != last {
-                last = long;
+            for start in survey.take_long_runs() {
                 // Where too many wait, the judgement finds them by itself.
-                let _room = long.map(|start| give.try_send(start));
+                let _room = give.try_send(start);
             }
             told(stretch.length_bytes());
             Ok(())

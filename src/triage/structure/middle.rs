@@ -10,6 +10,8 @@ use super::{Explained, Strength, media};
 
 /// Bytes looked at on either end of a random-like stretch.
 const ZONE_BYTES: u64 = 1 << 20;
+/// Stretches looked at one after another, in one thread.
+const PARTS_TOGETHER: usize = 16;
 /// Bytes looked at in all.
 const MOST_BYTES: u64 = 128 << 20;
 /// Stretches without an impossible 0xFF pair shorter than this prove nothing: ciphertext of
@@ -43,14 +45,20 @@ pub(super) fn resume(source: &dyn ReadAt, zones: &[Range<u64>]) -> Vec<Explained
         })
         .collect();
     let found: Vec<Vec<Explained>> = parts
-        .par_iter()
-        .map_init(Vec::new, |bytes, part| {
-            // At most a zone's two ends.
-            bytes.resize(usize::try_from(part.end - part.start).unwrap_or(0), 0);
-            match source.read_exact_at(bytes, ByteOffset(part.start)) {
-                Ok(()) => met(part.start, bytes),
-                Err(_) => Vec::new(),
+        .par_chunks(PARTS_TOGETHER)
+        .map(|parts| {
+            // One piece of memory for all; none is longer than a zone's two ends.
+            let longest = parts.iter().map(|part| part.end - part.start).max().unwrap_or(0);
+            let mut bytes = vec![0; usize::try_from(longest).unwrap_or(0)];
+            let mut all = Vec::new();
+            for part in parts {
+                let length = usize::try_from(part.end - part.start).unwrap_or(0);
+                let Some(bytes) = bytes.get_mut(..length) else { continue };
+                if source.read_exact_at(bytes, ByteOffset(part.start)).is_ok() {
+                    all.extend(met(part.start, bytes));
+                }
             }
+            all
         })
         .collect();
     let mut all: Vec<Explained> = Vec::new();

@@ -169,7 +169,9 @@ pub(super) struct Begun<'a> {
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
         let mut all = self.walks.lock();
-        match self.made {
+        // Short ones too, as long as there is plenty of room.
+        let is_roomy = all.len() <= MOST_KEPT / 2;
+        match self.made.filter(|made| made.used >= FEWEST_KEPT_BYTES || is_roomy) {
             Some(made) => all.insert(self.key, Slot::Done(made)),
             None => all.remove(&self.key),
         };

@@ -21,8 +21,10 @@ const BLOCK_LOW: u32 = 120 * 16;
 const BLOCK_HIGH: u32 = 470 * 16;
 /// How many blocks of an open run are held before they are judged.
 const OPEN_BLOCKS: usize = 65_536;
-/// Random-like blocks in a row that may be the content of a long file.
-const LONG_RUN_BLOCKS: usize = 256;
+/// Random-like blocks in a row that may be the start of a long file's content.
+const LONG_RUN_BLOCKS: usize = 8;
+/// Most starts of such runs that wait to be asked for.
+const MOST_LONG_RUNS: usize = 1024;
 /// Most islands kept; a lattice shows in far fewer.
 const MOST_ISLANDS: usize = 400_000;
 /// Most places of repeated blocks kept.
@@ -49,6 +51,7 @@ pub struct Survey {
     pub repeated_blocks: u64,
     /// See `repeated_blocks`.
     pub repeated: Vec<u64>,
+    long_runs: Vec<u64>,
     mixed_stride: u64,
     mixed_seen: u64,
     open: Vec<Open>,
@@ -81,10 +84,9 @@ impl Survey {
         self.close();
     }
 
-    /// Where the random-like run begins that the last stretch was part of, once it is long.
-    #[must_use]
-    pub fn long_run(&self) -> Option<u64> {
-        (self.open.len() >= LONG_RUN_BLOCKS).then_some(self.open_start)
+    /// Where random-like runs begin that were seen to be long since this was last asked, in order.
+    pub fn take_long_runs(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.long_runs)
     }
 
     /// The pieces that touch `range`.
@@ -245,6 +247,9 @@ impl Survey {
         }
         self.size_bytes += u64::from(open.bytes);
         self.open.push(open);
+        if self.open.len() == LONG_RUN_BLOCKS && self.long_runs.len() < MOST_LONG_RUNS {
+            self.long_runs.push(self.open_start);
+        }
         if self.open.len() >= OPEN_BLOCKS {
             self.close();
         }
