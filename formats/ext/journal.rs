@@ -56,7 +56,8 @@ pub enum JournalBlock {
 }
 
 impl Journal {
-    /// The superblock that `block` is, if its sizes can be.
+    /// The superblock that `block` is, if its sizes can be and its checksum, if it has one, holds.
+    /// `block` is its first 1,024 bytes.
     #[must_use]
     pub fn parse(block: &[u8]) -> Option<Self> {
         let is_super = u32_at(block, 0) == Some(MAGIC) && matches!(u32_at(block, 4), Some(3 | 4));
@@ -82,7 +83,7 @@ impl Journal {
             && journal.first >= 1
             && journal.first < journal.blocks
             && journal.start < journal.blocks;
-        is_sane.then_some(journal)
+        is_sane.then_some(journal).filter(|journal| !journal.has_sums() || own_sum_holds(block))
     }
 
     /// Whether blocks carry checksums.
@@ -174,4 +175,13 @@ impl Journal {
             Sums::Long => Some(sum == tag.sum),
         }
     }
+}
+
+/// Whether the checksum of the journal's superblock is right.
+fn own_sum_holds(block: &[u8]) -> bool {
+    let (Some(before), Some(after)) = (block.get(..0xFC), block.get(0x100..1024)) else {
+        return false;
+    };
+    let sum = crc32c(crc32c(crc32c(u32::MAX, before), &[0; 4]), after);
+    u32_at(block, 0xFC) == Some(sum)
 }

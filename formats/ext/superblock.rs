@@ -1,6 +1,6 @@
 //! The superblock and its copies.
 
-use super::{crc::crc32c, u16_at, u32_at};
+use super::{Inode, InodeKind, crc::crc32c, inode_flags, u16_at, u32_at};
 
 /// The first superblock lies this far into the volume.
 pub const SUPERBLOCK_AT: usize = 1024;
@@ -49,6 +49,10 @@ pub struct Superblock {
     pub own_inodes: [u32; 2],
     /// The two groups that hold copies where that was chosen.
     pub copies_in: [u32; 2],
+    /// Inode of the journal; 0 where it lies on another disk, or there is none.
+    pub journal_inode: u32,
+    /// Where the journal lies, once more: the words of its inode that say so.
+    pub journal_map: Option<[u32; 17]>,
     /// Whether metadata has checksums.
     pub has_checksums: bool,
     /// Whether descriptors tell of inodes and bitmaps that were never written.
@@ -125,6 +129,8 @@ impl Superblock {
             first_inode: if u32_at(block, 0x4C)? == 0 { 11 } else { u32_at(block, 0x54)? },
             own_inodes: [u32_at(block, 0x26C)?, u32_at(block, 0x280)?],
             copies_in: [u32_at(block, 0x24C)?, u32_at(block, 0x250)?],
+            journal_inode: u32_at(block, 0xE0)?,
+            journal_map: journal_map(block),
             has_checksums: read_only & 0x400 != 0,
             has_uninit: read_only & 0x410 != 0,
             is_journal_pending: incompat & 4 != 0,
@@ -159,6 +165,8 @@ impl Superblock {
             first_inode: 11,
             own_inodes: [0; 2],
             copies_in: [0; 2],
+            journal_inode: 8,
+            journal_map: None,
             has_checksums: true,
             has_uninit: true,
             is_journal_pending: false,
@@ -198,6 +206,31 @@ impl Superblock {
     #[must_use]
     pub fn has_journal(&self) -> bool {
         self.compat & 4 != 0
+    }
+
+    /// The journal's inode as copies of the superblock hold it: its size, and where its blocks lie.
+    #[must_use]
+    pub fn journal_copy(&self) -> Option<Inode> {
+        let words = self.journal_map?;
+        let (places, sizes) = words.split_at_checked(15)?;
+        let (high, low) = (sizes.first().copied()?, sizes.get(1).copied()?);
+        let mut map = [0; 60];
+        for (out, word) in map.chunks_exact_mut(4).zip(places) {
+            out.copy_from_slice(&word.to_le_bytes());
+        }
+        let has_extents = u16_at(&map, 0) == Some(0xF30A);
+        Some(Inode {
+            kind: InodeKind::File,
+            mode: 0x8180,
+            size: u64::from(low) | u64::from(high) << 32,
+            links: 1,
+            flags: if has_extents { inode_flags::EXTENTS } else { 0 },
+            deleted: 0,
+            generation: 0,
+            times: [None; 4],
+            map,
+            more: None,
+        })
     }
 
     /// First block of a group.
@@ -270,4 +303,17 @@ impl Superblock {
         groups.truncate(MOST_COPIES);
         groups.into_iter().map(|group| behind(group).saturating_add(number)).collect()
     }
+}
+
+/// The copy of the journal inode's map, where one was made.
+fn journal_map(block: &[u8]) -> Option<[u32; 17]> {
+    const INODE_BLOCKS: u8 = 1;
+    if block.get(0xFD) != Some(&INODE_BLOCKS) {
+        return None;
+    }
+    let mut words = [0; 17];
+    for (word, bytes) in words.iter_mut().zip(block.get(0x10C..0x150)?.chunks_exact(4)) {
+        *word = u32_at(bytes, 0)?;
+    }
+    words.iter().any(|word| *word != 0).then_some(words)
 }

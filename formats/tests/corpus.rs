@@ -18,6 +18,7 @@ use vmglean_formats::{
     container::Envelope,
     esxi::{AutoStart, BackupCounter, EsxConf, LockerConf, ResourcePools, VmInventory, Vmtar},
     log::VmwareLog,
+    ntfs::BootSector,
     nvram::Nvram,
     ovf::{self, Manifest, TarList},
     vmdk::{RunKind, inflate_grain, open_descriptor, open_extent},
@@ -270,6 +271,12 @@ fn read(name: &str, file: &[u8]) -> String {
             disk(file).unwrap_or_else(|error| format!("refused: {error}"))
         }
         (_, "vmdk") => descriptor(file),
+        (_, "bin") => BootSector::parse(file, ByteOffset(0)).map_or_else(
+            |defect| defect.to_string(),
+            |boot| {
+                format!("NTFS, {} bytes a cluster, $MFT at {}", boot.cluster_bytes, boot.mft_lcn)
+            },
+        ),
         _ => "no file of a machine".to_owned(),
     }
 }
@@ -289,7 +296,7 @@ fn every_real_file_is_read_as_what_it_is() {
         .collect();
     if env::var_os("UPDATE_CORPUS").is_some() {
         let mut names: BTreeSet<&str> = listed.iter().copied().collect();
-        names.insert("esxi/local.tgz.ve");
+        names.extend(["esxi/local.tgz.ve", "ntfs/windows.bin.gz"]);
         let rows: Vec<String> =
             names.iter().filter_map(|name| row(name, &corpus::file(name)?)).collect();
         fs::write(TABLE, rows.join("\n") + "\n").unwrap();

@@ -278,12 +278,17 @@ fn chunk<T: Tables>(
 
 fn each(shape: Shape, file_end: u64, table: u64, entries: &[GrainEntry], out: &mut RunBuilder) {
     let mut start = shape.table_range(table).start;
-    for entry in entries {
+    let mut rest = entries;
+    while let Some((&entry, past)) = rest.split_first() {
         if out.full || start >= out.asked.end {
             return;
         }
-        let end = start.saturating_add(shape.grain_need(start));
-        match *entry {
+        let more = followers(entry, past, shape.grain_bytes);
+        rest = past.get(more..).unwrap_or_default();
+        let grains = u64::try_from(more).unwrap_or(u64::MAX).saturating_add(1);
+        let next = start.saturating_add(shape.grain_bytes.saturating_mul(grains));
+        let end = next.min(shape.capacity_bytes);
+        match entry {
             GrainEntry::Absent => out.push(start..end, RunKind::Absent),
             GrainEntry::Zero => out.push(start..end, RunKind::Zero),
             GrainEntry::Lost => out.push(start..end, RunKind::Lost),
@@ -299,6 +304,20 @@ fn each(shape: Shape, file_end: u64, table: u64, entries: &[GrainEntry], out: &m
                 out.push(kept..end, RunKind::Lost);
             }
         }
-        start = start.saturating_add(shape.grain_bytes);
+        start = next;
+    }
+}
+
+/// How many of the next entries `entry` goes on in: the same without a place, or the next place.
+fn followers(entry: GrainEntry, next: &[GrainEntry], grain_bytes: u64) -> usize {
+    match entry {
+        GrainEntry::Packed { .. } => 0,
+        GrainEntry::At(at) => {
+            let places = std::iter::successors(Some(at), |at| at.checked_add(grain_bytes)).skip(1);
+            next.iter().zip(places).take_while(|(one, at)| **one == GrainEntry::At(*at)).count()
+        }
+        GrainEntry::Absent | GrainEntry::Zero | GrainEntry::Lost => {
+            next.iter().take_while(|one| **one == entry).count()
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
-    os::unix::fs::{FileExt as _, MetadataExt as _},
+    os::unix::fs::MetadataExt as _,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -26,7 +26,7 @@ use crate::{
         Bottom, DiskFile, DiskLink, ExtentBody, FileId, LinkExtent, ResolvedRun, RunState,
         VirtualDisk,
     },
-    source::{Access, EvidenceRoot, RelPath, Source},
+    source::{Access, EvidenceRoot, RelPath, Source, read_up_to},
     triage::judge::State,
 };
 
@@ -414,7 +414,9 @@ pub(super) fn hash_file(path: &Path, stop: &dyn Fn() -> bool) -> io::Result<Stri
             }
             let step = usize::try_from((end - at).min(STEP as u64)).unwrap_or(STEP);
             let part = buffer.get_mut(..step).unwrap_or_default();
-            file.read_exact_at(part, at)?;
+            if read_up_to(&file, part, at)? < step {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
             hash.update(&*part);
             at += step as u64;
         }

@@ -101,12 +101,15 @@ pub(super) fn write(
     out: &Out,
     record: &mut Record,
 ) -> Result<End, WorkError> {
+    // A thread that waits for the medium leaves a core idle, unless it packs most of the time.
+    let spare = usize::from(work.threads > 1 && !matches!(layout, Layout::Stream));
+    let writers = work.threads.max(1) + spare;
     let planner = Mutex::new(planner);
     let turn = Mutex::new(Turn { next: 0, placer, failed: None });
     let changed = Condvar::new();
     let (sender, receiver) = crossbeam_channel::bounded::<Placed>(WAITING);
     let committed = std::thread::scope(|scope| {
-        for _ in 0..work.threads.max(1) {
+        for _ in 0..writers {
             let sender = sender.clone();
             let (planner, turn, changed) = (&planner, &turn, &changed);
             scope.spawn(move || {

@@ -16,7 +16,10 @@ use sha2::{Digest as _, Sha256};
 use vmglean_formats::{ByteOffset, ReadAt as _};
 
 use super::{EventLog, Ground, GuestFile, Stream, StreamReader, Verdict, logs::rebuilt_name};
-use crate::source::Source as _;
+use crate::{
+    source::{Source as _, read_up_to},
+    triage::judge::State,
+};
 
 /// Bytes copied at a time.
 const STEP: usize = 1 << 20;
@@ -40,6 +43,8 @@ pub struct Written {
     pub sha256: String,
     /// Ranges left as zeros because their bytes are not as the guest wrote them.
     pub holes: Vec<Range<u64>>,
+    /// Ranges written as they stand of which the map cannot tell whether the guest wrote them.
+    pub unsure: Vec<Range<u64>>,
     /// Further names of it, below the output folder.
     pub links: Vec<PathBuf>,
 }
@@ -116,7 +121,8 @@ impl Writer {
                 links.push(name);
             }
         }
-        Ok(Written { output, size: file.size, md5, sha256, holes, links })
+        let unsure = unsure(file);
+        Ok(Written { output, size: file.size, md5, sha256, holes, unsure, links })
     }
 
     /// Writes what is left of a log beside it, under a name that says so.
@@ -133,7 +139,8 @@ impl Writer {
         let (output, path) = self.place(file, &rebuilt_name(&file.path))?;
         let made = write_log(ground, file, stream, log, &path);
         let (size, (md5, sha256, holes)) = kept(&path, made)?;
-        Ok(Written { output, size, md5, sha256, holes, links: Vec::new() })
+        let (unsure, links) = (Vec::new(), Vec::new());
+        Ok(Written { output, size, md5, sha256, holes, unsure, links })
     }
 
     /// A free name below the output folder for `name`, and its path, whose folder is made.
@@ -214,6 +221,16 @@ fn safe_name(part: &[u8]) -> String {
     name
 }
 
+/// What the map cannot tell of a file that goes out as undetermined. It is written as it stands and
+/// listed: zeros in its place would spoil a file that most often is whole.
+fn unsure(file: &GuestFile) -> Vec<Range<u64>> {
+    if file.verdict != Verdict::Undetermined {
+        return Vec::new();
+    }
+    let told = file.holes.iter().filter(|(_, state)| *state == State::Undetermined);
+    told.map(|(range, _)| range.clone()).filter(|range| range.start < range.end).collect()
+}
+
 type Copied = (String, String, Vec<Range<u64>>);
 
 fn copy(
@@ -230,7 +247,9 @@ fn copy(
         return Err(GetError::TooLarge(size));
     }
     let mut out = Output::create(path)?;
+    let unsure = unsure(file);
     let mut holes: Vec<Range<u64>> = file.holes.iter().map(|(range, _)| range.clone()).collect();
+    holes.retain(|hole| unsure.binary_search_by_key(&hole.start, |range| range.start).is_err());
     // What the map could not tell, the content's own checksums have told.
     holes.retain(|hole| hole.start < hole.end && file.verdict != Verdict::Proven);
     let mut buf = vec![0; STEP];
@@ -346,12 +365,10 @@ impl<'p> Output<'p> {
         let mut buf = vec![0; STEP];
         let mut at = 0;
         loop {
-            let count = match self.out.read_at(&mut buf, at) {
-                Ok(0) => return Ok(sha.finalize().to_vec()),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
+            let count = read_up_to(&self.out, &mut buf, at)?;
+            if count == 0 {
+                return Ok(sha.finalize().to_vec());
+            }
             sha.update(buf.get(..count).unwrap_or_default());
             at = at.saturating_add(count as u64);
         }

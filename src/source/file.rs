@@ -101,6 +101,26 @@ impl SourceFile {
     }
 }
 
+/// Fills `buf` with the bytes of `file` from `at` on, as far as it goes; gives how many came.
+///
+/// # Errors
+/// The system's error; what `buf` holds then means nothing.
+pub fn read_up_to(file: &File, buf: &mut [u8], at: u64) -> io::Result<usize> {
+    let first = to_alignment(buf);
+    let mut done = 0;
+    while done < buf.len() {
+        let end = if done < first { first } else { buf.len() };
+        let part = buf.get_mut(done..end).unwrap_or_default();
+        match file.read_at(part, at.saturating_add(done as u64)) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
 /// Bytes of a long buffer up to its first cache line, to be read by themselves: the kernel copies
 /// at a quarter of its speed to where no line begins (measured: 2.4 and 10 GB/s, 256 KiB at once).
 fn to_alignment(buf: &[u8]) -> usize {
@@ -121,26 +141,18 @@ impl ReadAt for SourceFile {
         if let Some(map) = &self.map {
             return map.bytes().read_exact_at(buf, at);
         }
-        let mut done = 0;
-        let first = to_alignment(buf);
-        while done < buf.len() {
-            let from = at.0.saturating_add(done as u64);
-            let end = if done < first { first } else { buf.len() };
-            match self.file.read_at(&mut buf[done..end], from) {
-                Ok(0) => {
-                    // Where the file ends now, which may lie far before.
-                    let now = self.file.metadata().map_or(from, |meta| meta.len().min(from));
-                    return Err(MediumError::End {
-                        end: ByteOffset(now),
-                        wanted: ByteOffset(at.0.saturating_add(buf.len() as u64)),
-                    });
-                }
-                Ok(n) => done += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Self::io_error(at, buf.len(), error)),
-            }
+        let n = read_up_to(&self.file, buf, at.0)
+            .map_err(|error| Self::io_error(at, buf.len(), error))?;
+        if n == buf.len() {
+            return Ok(());
         }
-        Ok(())
+        // Where the file ends now, which may lie far before.
+        let from = at.0.saturating_add(n as u64);
+        let now = self.file.metadata().map_or(from, |meta| meta.len().min(from));
+        Err(MediumError::End {
+            end: ByteOffset(now),
+            wanted: ByteOffset(at.0.saturating_add(buf.len() as u64)),
+        })
     }
 }
 

@@ -90,6 +90,14 @@ impl Progress {
         }
     }
 
+    /// Counts `bytes` as not done after all: they come again.
+    pub fn take_back(&self, bytes: u64) {
+        self.bar.dec(bytes);
+        if let Some(json) = &self.json {
+            json.done.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
     /// Sets what is to be done in all, once it is known or better known.
     pub fn set_total(&self, bytes: u64) {
         self.bar.set_length(bytes);

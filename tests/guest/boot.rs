@@ -6,10 +6,10 @@ use super::{
     disk::{START, sha, tool},
     shared,
 };
-use vmglean_forge::damage::Rng;
+use vmglean_forge::damage::{Damage, Geometry, Rng};
 
-/// Makes a copy of these bytes with `--repair-boot`: the copy, and what the manifest says of it.
-fn consolidated(bytes: &[u8]) -> (Vec<u8>, Vec<serde_json::Value>) {
+/// Makes a copy of these bytes with `--repair-boot`: the copy, and what the manifest says was made.
+fn repaired(bytes: &[u8], arguments: &[&str]) -> (Vec<u8>, Vec<serde_json::Value>) {
     let scratch = tempfile::tempdir().unwrap();
     let evidence = scratch.path().join("evidence");
     fs::create_dir(&evidence).unwrap();
@@ -26,7 +26,8 @@ fn consolidated(bytes: &[u8]) -> (Vec<u8>, Vec<serde_json::Value>) {
     let done = Command::new(env!("CARGO_BIN_EXE_vmglean"))
         .arg("consolidate")
         .arg(evidence.join("fs01.vmdk"))
-        .args(["--repair-boot", "--samples", "0", "-o", image.to_str().unwrap()])
+        .args(["--repair-boot", "-o", image.to_str().unwrap()])
+        .args(arguments)
         .output()
         .unwrap();
     assert_eq!(done.status.code(), Some(1), "{}", String::from_utf8_lossy(&done.stderr));
@@ -41,6 +42,12 @@ fn consolidated(bytes: &[u8]) -> (Vec<u8>, Vec<serde_json::Value>) {
         .map(|line| serde_json::from_str(line).unwrap())
         .filter(|line: &serde_json::Value| line.get("rewritten").is_some())
         .collect();
+    (made, lines)
+}
+
+/// The same where the content is not judged: nothing is filled.
+fn consolidated(bytes: &[u8]) -> (Vec<u8>, Vec<serde_json::Value>) {
+    let (made, lines) = repaired(bytes, &["--samples", "0"]);
     // Nothing but what the manifest lists is other than the source.
     let mut expected = bytes.to_vec();
     for line in &lines {
@@ -108,4 +115,20 @@ fn copies_at_the_end_are_made_from_the_first_sectors() {
     ] {
         assert!(told.iter().any(|told| told.starts_with(what)), "{what}: {told:?}");
     }
+}
+
+#[test]
+fn out_of_an_encrypted_head_table_boot_sector_and_first_records_come_back() {
+    let disk = shared();
+    let mut bytes = disk.bytes.clone();
+    let head = 3 << 19;
+    Damage::plain(Geometry::Head { bytes: head as u64 }, 7).apply(&mut bytes);
+    let (made, lines) = repaired(&bytes, &[]);
+    let (was, boot) = (&disk.bytes, START as usize);
+    assert!(made[head..] == was[head..]);
+    assert!(made[512..34 * 512] == was[512..34 * 512], "the primary table");
+    assert!(made[boot..boot + 512] == was[boot..boot + 512], "the boot sector");
+    let table = boot + 4 * 4096;
+    assert!(made[table..table + 4096] == was[table..table + 4096], "the first four records");
+    assert!(lines.iter().all(|line| line["offset_bytes"].as_u64().unwrap() < head as u64));
 }

@@ -7,6 +7,7 @@ use vmglean::{
         EventLog, Files, Ground, GuestFile, Stream, Verdict, get::Writer, scan::scan,
         volumes::volumes,
     },
+    report::files::ManifestLine,
     triage::judge::{Run, State},
 };
 use vmglean_forge::{
@@ -167,4 +168,44 @@ fn nothing_encrypted_goes_into_a_rebuilt_log() {
     let made = fs::read(out.path().join(&written.output)).unwrap();
     assert!(made[hole as usize..][..8192].iter().all(|byte| *byte == 0));
     assert_eq!(records_that_open(&out.path().join(&written.output)), "2000");
+}
+
+#[test]
+fn what_the_map_cannot_tell_of_an_undetermined_file_is_written_as_it_stands_and_listed() {
+    let (mut bytes, _) = disk();
+    let size = bytes.len() as u64;
+    let at = {
+        let runs = true_map(size, &[]);
+        let (file, _) = named(&Ground::new(&bytes, &runs), "System.evtx");
+        file.places[0].disk_offset.unwrap() + 10_000
+    };
+    let state = |range, state| Run::new(range, state, 0);
+    let runs = [
+        state(0..at, State::Intact),
+        state(at..at + 300, State::Undetermined),
+        state(at + 300..size, State::Intact),
+    ];
+    // Its checksums no longer speak for it.
+    let place = at as usize - 5000;
+    bytes[place] ^= 1;
+    let ground = Ground::new(&bytes, &runs);
+    let (file, stream) = named(&ground, "System.evtx");
+    assert_eq!(file.verdict, Verdict::Undetermined);
+    let out = tempfile::tempdir().unwrap();
+    let written = Writer::new(out.path()).file(&ground, &file, &stream).unwrap();
+    assert!(written.holes.is_empty());
+    assert_eq!(written.unsure, [10_000..10_300]);
+    let mut stands = event_log(1, 3, 100);
+    stands[5000] ^= 1;
+    assert_eq!(fs::read(out.path().join(&written.output)).unwrap(), stands);
+    let name = std::path::PathBuf::from("fs01.raw");
+    let line = ManifestLine::new(&name.into(), &file, &written);
+    let states: Vec<(u64, u64, &str)> = line
+        .ranges
+        .iter()
+        .map(|range| (range.offset_bytes, range.length_bytes, range.state.as_str()))
+        .collect();
+    let end = stands.len() as u64 - 10_300;
+    let expected = [(0, 10_000, "intact"), (10_000, 300, "undetermined"), (10_300, end, "intact")];
+    assert_eq!(states, expected);
 }

@@ -14,6 +14,7 @@ mod disk;
 mod ext;
 mod hostile;
 mod logs;
+mod windows;
 
 use std::{
     collections::BTreeMap,
@@ -200,6 +201,8 @@ struct Score {
     survive: usize,
     found: usize,
     whole: usize,
+    /// Of the whole ones, those with content that does not prove itself.
+    intact: usize,
     wrong: Vec<String>,
 }
 
@@ -216,6 +219,7 @@ fn score(truth: &Truth, encrypted: &[Range<u64>], found: &[Found]) -> Score {
             continue;
         }
         score.whole += 1;
+        score.intact += usize::from(file.verdict == Verdict::Intact && file.size > 0);
         if truth.get(&key(file)).map(|known| &known.sha) == Some(&one.sha) {
             whole.insert(key(file), ());
         } else {

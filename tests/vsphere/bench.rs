@@ -20,6 +20,7 @@ pub struct Bench {
     pub proxy: Proxy,
     pub sim: Sim,
     host: &'static str,
+    pin: Option<String>,
 }
 
 pub fn bench(arguments: &[&str]) -> Bench {
@@ -29,7 +30,7 @@ pub fn bench(arguments: &[&str]) -> Bench {
     fs::create_dir(dir.path().join("src")).unwrap();
     // The simulated vCenter makes a port group on one host only.
     let host = if arguments.contains(&"-esx") { "" } else { "DC0_H0" };
-    Bench { dir, proxy, sim, host }
+    Bench { dir, proxy, sim, host, pin: None }
 }
 
 pub const PASSWORD: &str = "secret";
@@ -128,6 +129,11 @@ impl Bench {
             .unwrap()
     }
 
+    /// From now on the machines are those of this server.
+    pub fn trusting(&mut self, sim: Sim, thumbprint: &str) {
+        (self.sim, self.pin) = (sim, Some(thumbprint.to_owned()));
+    }
+
     /// The machines as our own client lists them.
     pub fn machines(&self) -> Vec<vmglean::redeploy::estate::Existing> {
         use vmglean::redeploy::{
@@ -136,7 +142,9 @@ impl Bench {
         };
         let address = Address::parse(&self.sim.url).unwrap();
         let login = Credentials::new("root", PASSWORD);
-        let server = Server::connect(&address, login, Trust::Nothing).unwrap();
+        let trust =
+            self.pin.as_ref().map_or(Trust::Nothing, |pin| Trust::Pin(pin.parse().unwrap()));
+        let server = Server::connect(&address, login, trust).unwrap();
         estate::machines(&server).unwrap()
     }
 

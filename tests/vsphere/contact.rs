@@ -30,6 +30,15 @@ fn certificate(dir: &Path) -> String {
     shown.trim().split_once('=').unwrap().1.to_owned()
 }
 
+/// A bare host with a certificate of its own, which is made in `dir`, and its thumbprint.
+pub fn with_certificate(dir: &Path, listen: &str) -> (Sim, String) {
+    std::fs::create_dir(dir).unwrap();
+    let thumbprint = certificate(dir);
+    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    (Sim::start(&["-esx", "-listen", listen, "-cert", cert, "-key", key]), thumbprint)
+}
+
 #[test]
 fn a_certificate_is_shown_then_pinned_or_vouched_for_and_any_other_refused() {
     for mode in [&["-esx"][..], &[]] {
@@ -86,15 +95,7 @@ fn a_certificate_is_shown_then_pinned_or_vouched_for_and_any_other_refused() {
 fn a_server_whose_certificate_changed_is_told_nothing() {
     let bench = bench(&[]);
     bench.stream("web", 64 << 10);
-    let start = |name: &str, listen: &str| {
-        let dir = bench.path(name);
-        std::fs::create_dir(&dir).unwrap();
-        let thumbprint = certificate(&dir);
-        let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
-        let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
-        (Sim::start(&["-esx", "-listen", listen, "-cert", cert, "-key", key]), thumbprint)
-    };
-    let (sim, thumbprint) = start("first", "127.0.0.1:0");
+    let (sim, thumbprint) = with_certificate(&bench.path("first"), "127.0.0.1:0");
     let planned = vmglean()
         .args(["redeploy", "plan"])
         .arg(bench.path("src"))
@@ -105,7 +106,7 @@ fn a_server_whose_certificate_changed_is_told_nothing() {
     assert_eq!(planned.status.code(), Some(0), "{}", text(&planned));
     let address = sim.address().to_owned();
     drop(sim);
-    let (_sim, other) = start("second", &address);
+    let (_sim, other) = with_certificate(&bench.path("second"), &address);
     let refused = bench.apply(&[]);
     assert_eq!(refused.status.code(), Some(4), "{}", text(&refused));
     assert!(text(&refused).contains(&other) && text(&refused).contains(&thumbprint));

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a check that is skipped says so")]
 
 mod bench;
+mod changed;
 mod contact;
 mod datastore;
 mod faults;

@@ -3,13 +3,17 @@
 use std::{
     fs,
     io::Cursor,
+    process::Command,
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
 
 use vmglean::redeploy::vsphere::{Address, Credentials, Pace, Server, Trust, Watch};
 
-use crate::bench::{PASSWORD, bench, noise, text};
+use crate::{
+    bench::{PASSWORD, bench, noise, text},
+    proxy::Action,
+};
 
 /// Calls that change nothing, or only keep a lease.
 const READS: [&str; 15] = [
@@ -90,6 +94,8 @@ fn a_run_keeps_to_its_rate_and_tells_how_far_it_is() {
         bench.flat(name, 1 << 20);
     }
     bench.plan();
+    // What goes out for nothing is not counted.
+    bench.proxy.rule("/a-flat.vmdk", Action::Cut(700 << 10));
     let begun = Instant::now();
     let said = bench.apply(&["--limit-rate", "1MiB", "--progress", "json"]);
     assert_eq!(said.status.code(), Some(0), "{}", text(&said));
@@ -150,4 +156,43 @@ fn a_session_is_kept_alive_through_a_long_upload_and_renewed_where_it_was_not() 
     assert_eq!(logins, 1);
     let (kept, logins) = a_long_upload(Duration::from_secs(60));
     assert_eq!((kept, logins), (0, 2));
+}
+
+#[test]
+fn a_run_that_crashes_for_want_of_memory_shows_no_secret_and_is_gone_on_with() {
+    let bench = bench(&["-esx"]);
+    bench.flat("web", 256 << 10);
+    bench.plan();
+    let mut crashed = Vec::new();
+    let mut outputs = Vec::new();
+    for mib in (20..1000).step_by(4) {
+        let said = Command::new("sh")
+            .args(["-c", &format!("ulimit -c 0; ulimit -v {}; exec \"$0\" \"$@\"", mib << 10)])
+            .arg(env!("CARGO_BIN_EXE_vmglean"))
+            .args(["redeploy", "apply", "-vv", "--retries", "0"])
+            .arg(bench.path("plan.toml"))
+            .envs([("GOVC_USERNAME", "root"), ("GOVC_PASSWORD", PASSWORD)])
+            .env("RUST_BACKTRACE", "full")
+            .output()
+            .unwrap();
+        match said.status.code() {
+            None | Some(101) => crashed.push(mib),
+            _ => {}
+        }
+        let whole = said.status.code() == Some(0);
+        outputs.push(text(&said));
+        if whole {
+            break;
+        }
+    }
+    assert!(!crashed.is_empty(), "{outputs:?}");
+    let cookies = bench.proxy.state.cookies.lock().unwrap().clone();
+    assert!(!cookies.is_empty());
+    for said in &outputs {
+        assert!(!said.contains(PASSWORD), "{said}");
+        assert!(cookies.iter().all(|cookie| !said.contains(cookie)), "{said}");
+    }
+    let again = bench.apply(&[]);
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again));
+    assert_eq!(bench.count("web"), 1);
 }

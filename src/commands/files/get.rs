@@ -133,13 +133,18 @@ fn not_written(line: &FileLine, error: &GetError) -> Finding {
     }
 }
 
-/// Lists the holes of a file beside it.
+/// Lists beside a file what of it is zeros, or written as it stands though the map cannot tell.
 fn write_holes(out: &Path, written: &Written, line: &FileLine) -> io::Result<()> {
-    if written.holes.is_empty() {
+    let (kind, is_any) = if written.unsure.is_empty() {
+        (".holes.json", !written.holes.is_empty())
+    } else {
+        (".undetermined.json", true)
+    };
+    if !is_any {
         return Ok(());
     }
     let mut name = written.output.clone().into_os_string();
-    name.push(".holes.json");
+    name.push(kind);
     let path = out.join(PathBuf::from(name));
     let holes = fs::File::options().write(true).create_new(true).open(path)?;
     serde_json::to_writer(holes, &line.holes)?;

@@ -123,6 +123,7 @@ pub(super) fn apply(args: &ApplyArgs, ui: &Ui, stop: &Interrupt) -> anyhow::Resu
         options: &options,
         stop: &stop.flag(),
         moved: &|bytes| progress.add(bytes),
+        lost: &|bytes| progress.take_back(bytes),
         say: &|line| ui.message(line),
     };
     let fates = run.apply();

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use vmglean_formats::ext::{Group, Superblock, crc32c};
+use vmglean_formats::ext::{Group, Superblock, crc32c, seed_by_inode};
 
 use super::journal::Copy;
 use crate::guest::Ground;
@@ -152,10 +152,7 @@ impl<'a> Base<'a> {
                 let from = (number % each).saturating_mul(size);
                 let on_disk = block.at.saturating_add(from);
                 let tally = self.ground.tally(on_disk..on_disk.saturating_add(size));
-                // Checksums of descriptors have 16 bits: they say nothing against the map.
-                let is_lost = tally.encrypted > 0 || tally.gone > 0;
-                let is_believed = tally.bad() == 0 || (self.shape.has_checksums && !is_lost);
-                if place.is_some() || !is_believed {
+                if place.is_some() || (tally.bad() > 0 && !self.shape.has_checksums) {
                     continue;
                 }
                 let bytes = usize::try_from(from).ok().and_then(|from| block.bytes.get(from..));
@@ -163,11 +160,40 @@ impl<'a> Base<'a> {
                 let has_room = |group: &Group| {
                     group.inode_table.saturating_add(self.table_blocks()) <= self.shape.blocks
                 };
+                // Checksums of descriptors have 16 bits: they say nothing against the map. What lies
+                // where such a descriptor puts its inodes does.
+                let is_lost = tally.encrypted > 0 || tally.gone > 0;
                 *place = group
                     .filter(has_room)
+                    .filter(|group| !is_lost || self.is_table(group))
                     .map(|group| PlacedGroup { group, is_current: copy == 0 });
             }
         }
         found
+    }
+
+    /// Whether inodes of this group stand where the descriptor puts them, by checksums that begin
+    /// with the volume's seed and their own numbers.
+    fn is_table(&self, group: &Group) -> bool {
+        /// Blocks looked at, and inodes that must agree.
+        const BLOCKS: u64 = 4;
+        const FEWEST: usize = 3;
+        let shape = &self.shape;
+        let Ok(size) = usize::try_from(shape.inode_bytes) else { return false };
+        let each = (shape.block_bytes / shape.inode_bytes.max(1)).max(1);
+        let first = group.number.saturating_mul(shape.inodes_per_group).saturating_add(1);
+        let proven = (0..BLOCKS.min(self.table_blocks())).flat_map(|nth| {
+            let block = self.block(group.inode_table.saturating_add(nth));
+            let bytes = block.map(|block| block.bytes).unwrap_or_default();
+            let number = first.saturating_add(nth.saturating_mul(each));
+            let is_one = |(number, bytes): (u64, &[u8])| {
+                let number = u32::try_from(number).ok();
+                bytes.iter().any(|byte| *byte != 0)
+                    && number.and_then(|number| seed_by_inode(bytes, number)) == Some(shape.seed)
+            };
+            let count = (number..).zip(bytes.chunks_exact(size.max(1))).filter(|one| is_one(*one));
+            vec![(); count.count()]
+        });
+        proven.take(FEWEST).count() >= FEWEST
     }
 }

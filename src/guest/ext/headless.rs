@@ -81,15 +81,27 @@ fn roomy(shape: Superblock) -> Superblock {
 }
 
 /// The descriptor of a group while the number of its inodes is not known, from any copy whose
-/// checksum holds.
+/// checksum holds. That of the first group has led to the seed: inodes where it puts them prove it,
+/// also where the map, a byte or two too wide, calls some of it lost.
 fn descriptor(base: &Base<'_>, number: u64) -> Option<Group> {
     let shape = roomy(base.shape);
     let each = shape.descriptors_per_block();
     let from = usize::try_from((number % each).saturating_mul(shape.descriptor_bytes)).ok()?;
     shape.descriptor_blocks(number / each).into_iter().take(MOST_COPIES).find_map(|place| {
-        let block = base.block(place).filter(|block| !block.is_lost)?;
-        Group::parse(block.bytes.get(from..)?, number, &shape)
+        let block = base.block(place)?;
+        let at = block.at.checked_add(u64::try_from(from).ok()?)?;
+        let tally = base.ground.tally(at..at.checked_add(shape.descriptor_bytes)?);
+        let is_lost = tally.encrypted > 0 || tally.gone > 0;
+        let group = Group::parse(block.bytes.get(from..)?, number, &shape)?;
+        let is_proven = || number == 0 && has_inodes(base, &group);
+        (!is_lost || is_proven()).then_some(group)
     })
+}
+
+/// Whether as many inodes as must agree stand where the descriptor of the first group puts them.
+fn has_inodes(base: &Base<'_>, group: &Group) -> bool {
+    seed(base, group.inode_table, base.shape.inode_bytes)
+        .is_some_and(|(seed, _)| seed == base.shape.seed)
 }
 
 /// The seed that most inodes of the first table speak for, if enough do.

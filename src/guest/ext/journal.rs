@@ -10,8 +10,6 @@ use vmglean_formats::{
 use super::{base::Base, map::stream};
 use crate::guest::{Stream, StreamReader};
 
-/// Inode of the journal.
-const JOURNAL: u32 = 8;
 /// Longest journal that is followed.
 const LONGEST: u64 = 64 << 30;
 /// Blocks that are kept.
@@ -31,11 +29,20 @@ pub(super) struct Copy {
 pub(super) struct Waiting {
     /// Newer copies by block of the volume.
     pub(super) copies: HashMap<u64, Copy>,
-    /// Whether nothing tells if something waits.
-    pub(super) is_unknown: bool,
     /// Why what is read may be older than what the machine knew.
     pub(super) doubt: Option<String>,
+    /// Blocks of a journal that was found without its inode: first ones and how many.
+    pub(super) places: Vec<(u64, u64)>,
 }
+
+/// That nothing is left which tells.
+pub(super) const UNTOLD: &str = "its journal or where that lies is lost, and so is the superblock \
+                                 that says whether it was written back when the machine stopped: \
+                                 what is read may be older";
+const TORN: &str = "its journal was not written back when the machine stopped, and is not all \
+                    there: what is read may be older";
+const FAST: &str =
+    "its journal waits with fast commits, which are not read: what is read may be older";
 
 struct Ring<'a> {
     base: &'a Base<'a>,
@@ -43,8 +50,8 @@ struct Ring<'a> {
     journal: Journal,
 }
 
-/// Reads what waits. Where the journal is lost, whether anything waits is unknown, and what is
-/// read is taken as it stands.
+/// Reads what waits. Where the journal is lost and might wait, that is a doubt about all that is
+/// read: an inode may since have been given to another file, and its blocks too.
 pub(super) fn waiting(base: &Base<'_>) -> Waiting {
     let shape = &base.shape;
     if !shape.has_journal() {
@@ -55,13 +62,9 @@ pub(super) fn waiting(base: &Base<'_>) -> Waiting {
     if is_told && !shape.is_journal_pending {
         return Waiting::default();
     }
-    let doubt = || {
-        let what = "its journal was not written back when the machine stopped, and is not all \
-                    there: what is read may be older";
-        is_told.then(|| what.to_owned())
-    };
-    let nothing = || Waiting { is_unknown: !is_told, doubt: doubt(), ..Waiting::default() };
-    let Some(stream) = journal_stream(base) else { return nothing() };
+    let why = if is_told { TORN } else { UNTOLD };
+    let nothing = || Waiting { doubt: Some(why.to_owned()), ..Waiting::default() };
+    let Some((stream, places)) = journal_stream(base) else { return nothing() };
     let reader = StreamReader::new(base.ground, &stream);
     let Ok(head) = reader.read_up_to(ByteOffset(0), 1024) else { return nothing() };
     let is_good =
@@ -71,33 +74,47 @@ pub(super) fn waiting(base: &Base<'_>) -> Waiting {
         return nothing();
     }
     if journal.start == 0 {
-        return Waiting::default();
+        return Waiting { places, ..Waiting::default() };
     }
     let mut waiting = Ring { base, stream: &stream, journal }.replay();
+    waiting.places = places;
     // Changes of such a kind lie behind the ring and are not read.
     if shape.compat & 0x400 != 0 {
-        waiting.doubt = Some(
-            "its journal waits with fast commits, which are not read: what is read may be older"
-                .to_owned(),
-        );
+        waiting.doubt = Some(FAST.to_owned());
     }
     waiting
 }
 
-fn journal_stream(base: &Base<'_>) -> Option<Stream> {
-    let group = base.group(0)?;
+/// The journal's bytes, by its inode, else by the copy of that in copies of the superblock; then
+/// its blocks too.
+fn journal_stream(base: &Base<'_>) -> Option<(Stream, Vec<(u64, u64)>)> {
+    let is_whole = |stream: &Stream| {
+        stream.defects.is_empty() && stream.has_clusters() && stream.size <= LONGEST
+    };
+    if let Some(stream) = by_inode(base).filter(is_whole) {
+        return Some((stream, Vec::new()));
+    }
+    let copy = base.shape.journal_copy()?;
+    let stream = stream(base, base.shape.journal_inode, &copy);
+    let places = stream.clusters().collect();
+    is_whole(&stream).then_some((stream, places))
+}
+
+fn by_inode(base: &Base<'_>) -> Option<Stream> {
+    let number = base.shape.journal_inode;
+    let index = u64::from(number.checked_sub(1)?);
+    let each = base.shape.inodes_per_group.max(1);
+    let group = base.group(index / each)?;
     let bytes = base.shape.inode_bytes;
-    let at = base.at(group.group.inode_table)?.checked_add(u64::from(JOURNAL - 1) * bytes)?;
+    let at = base.at(group.group.inode_table)?.checked_add((index % each).checked_mul(bytes)?)?;
     if !base.ground.is_good(at..at.checked_add(bytes)?) {
         return None;
     }
     let bytes = base.ground.read(at, usize::try_from(bytes).ok()?).ok()?;
-    if !is_inode(&bytes, u64::from(JOURNAL), &base.shape) {
+    if !is_inode(&bytes, u64::from(number), &base.shape) {
         return None;
     }
-    let stream = stream(base, JOURNAL, &Inode::parse(&bytes)?);
-    let is_whole = stream.defects.is_empty() && stream.has_clusters() && stream.size <= LONGEST;
-    is_whole.then_some(stream)
+    Some(stream(base, number, &Inode::parse(&bytes)?))
 }
 
 /// Where a byte of the journal lies on the disk.
@@ -167,11 +184,7 @@ impl Ring<'_> {
             }
         }
         if lost {
-            waiting.doubt = Some(
-                "its journal was not written back when the machine stopped, and is not all \
-                 there: what is read may be older"
-                    .to_owned(),
-            );
+            waiting.doubt = Some(TORN.to_owned());
         }
         waiting
     }

@@ -16,7 +16,7 @@ use super::{
     base::Base,
     bitmaps::bitmap,
     inodes::{Entry, Inodes, read_inode},
-    journal::waiting,
+    journal::{UNTOLD, waiting},
     map::stream,
     names::{Name, Names, ROOT, Tree},
 };
@@ -24,7 +24,7 @@ use crate::guest::{
     Content, Extents, Ground, GuestFile, RecordFact, Sink, Stream, StreamReader, Tally, Verdict,
     claims::Claims,
     content,
-    judge::{Bitmap, Judged, against, blindness, kind_by_name, settle, tested},
+    judge::{Bitmap, Judged, Use, against, blindness, kind_by_name, settle, tested},
     scan::Hits,
     volumes::{Volume, VolumeKind},
 };
@@ -59,7 +59,7 @@ impl<'a> ExtFiles<'a> {
     pub fn open(ground: &'a Ground<'a>, hits: &'a Hits, volume: &'a Volume) -> Option<Self> {
         let VolumeKind::Ext(shape) = volume.kind else { return None };
         let base = Base::new(ground, volume.start, shape);
-        let waiting = waiting(&base);
+        let mut waiting = waiting(&base);
         let replayed = waiting.copies.len();
         let base = base.with_journal(waiting.copies);
         let inodes = Inodes::read(&base);
@@ -73,8 +73,13 @@ impl<'a> ExtFiles<'a> {
         if replayed > 0 {
             rests_on.push_str(&format!(", {replayed} newer blocks from the journal"));
         }
-        if waiting.is_unknown {
-            rests_on.push_str(", and whether a journal waits is lost");
+        // A journal that was given up leaves its head behind, which says that nothing waits.
+        let is_given_up = |bitmap: &Bitmap| {
+            let asked = waiting.places.iter().map(|(first, count)| bitmap.asks(*first, *count));
+            asked.into_iter().any(|used| matches!(used, Use::Free | Use::Mixed))
+        };
+        if bitmap.as_ref().is_some_and(is_given_up) {
+            waiting.doubt = Some(UNTOLD.to_owned());
         }
         let mut this = Self {
             ground,

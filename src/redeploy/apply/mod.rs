@@ -11,7 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Condvar, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
@@ -105,6 +105,8 @@ pub struct Run<'a> {
     pub stop: &'a AtomicBool,
     /// Told of bytes that went out.
     pub moved: &'a (dyn Fn(u64) + Sync),
+    /// Told of bytes that went out for nothing: they are sent again.
+    pub lost: &'a (dyn Fn(u64) + Sync),
     /// Told what happens, a line at a time.
     pub say: &'a (dyn Fn(&str) + Sync),
 }
@@ -189,13 +191,20 @@ impl<'a> Run<'a> {
     fn patiently(&self, machine: &Machine) -> Fate {
         let mut pause = self.options.pause;
         let mut left = self.options.retries;
+        let sent = AtomicU64::new(0);
+        let moved = |bytes| {
+            sent.fetch_add(bytes, Ordering::Relaxed);
+            (self.moved)(bytes);
+        };
+        let run = Run { moved: &moved, ..*self };
         loop {
-            match self.machine(machine) {
+            match run.machine(machine) {
                 Ok(fate) => return fate,
                 Err(error)
                     if error.may_pass() && left > 0 && !self.stop.load(Ordering::Relaxed) =>
                 {
                     (self.say)(&format!("{}: {error}; trying again", machine.name));
+                    (self.lost)(sent.swap(0, Ordering::Relaxed));
                     left -= 1;
                     thread::sleep(pause);
                     pause *= 2;

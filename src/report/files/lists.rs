@@ -133,7 +133,7 @@ impl ManifestLine {
                 state: "intact".to_owned(),
             });
         }
-        let ranges = without(ranges, &written.holes);
+        let ranges = marked(without(ranges, &written.holes), &written.unsure);
         Self {
             output: written.output.clone().into(),
             path: line.path,
@@ -248,6 +248,34 @@ fn without(ranges: Vec<ManifestRange>, left_out: &[Range<u64>]) -> Vec<ManifestR
         keep(at, end);
     }
     all.sort_by_key(|range| range.offset_bytes);
+    all
+}
+
+/// The ranges with those taken apart and marked of which the map could not tell.
+fn marked(ranges: Vec<ManifestRange>, unsure: &[Range<u64>]) -> Vec<ManifestRange> {
+    let mut all = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        let end = range.offset_bytes.saturating_add(range.length_bytes);
+        let mut piece = |from: u64, to: u64, state: &str| {
+            if from < to {
+                let source = range.source_offset_bytes;
+                all.push(ManifestRange {
+                    offset_bytes: from,
+                    length_bytes: to - from,
+                    source_offset_bytes: source.map(|at| at + (from - range.offset_bytes)),
+                    state: state.to_owned(),
+                });
+            }
+        };
+        let mut at = range.offset_bytes;
+        let first = unsure.partition_point(|part| part.end <= at);
+        for part in unsure.iter().skip(first).take_while(|part| part.start < end) {
+            piece(at, part.start.min(end), &range.state);
+            piece(at.max(part.start), part.end.min(end), "undetermined");
+            at = at.max(part.end.min(end));
+        }
+        piece(at, end, &range.state);
+    }
     all
 }
 

@@ -26,7 +26,7 @@ use super::{Carried, MachinePlan, write::hex};
 use crate::{
     consolidate::{ConsolidateError, Damage, Format, Request, consolidate},
     disk::{Companions, FolderCompanions, open_chain},
-    source::{Access, EvidenceRoot, RelPath},
+    source::{Access, EvidenceRoot, RelPath, read_up_to},
 };
 
 /// Marks an unfinished package as ours, and says of what it is made.
@@ -404,7 +404,6 @@ fn hash_part(
     length: u64,
     stop: &AtomicBool,
 ) -> io::Result<Option<String>> {
-    use std::os::unix::fs::FileExt as _;
     let end = at.saturating_add(length);
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -414,7 +413,9 @@ fn hash_part(
         }
         let step = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
         let place = buffer.get_mut(..step).unwrap_or_default();
-        file.read_exact_at(place, at)?;
+        if read_up_to(file, place, at)? < step {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         hash.update(&*place);
         at += step as u64;
     }

@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _},
+    io,
     os::unix::fs::FileExt as _,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use vmglean_formats::{ByteOffset, ReadAt as _};
 
 use super::WriteError;
-use crate::source::{Source as _, SourceFile};
+use crate::source::{Source as _, SourceFile, read_up_to};
 
 const CHUNK_BYTES: usize = 1 << 20;
 /// A failing chunk is read again in pieces of this size, so that no good sector is lost.
@@ -180,23 +180,21 @@ fn read_chunk(source: &SourceFile, from: u64, pos: u64, chunk: &mut [u8], ranges
 }
 
 /// Reads the copy back and compares it with what was read from the source.
-fn prove(mut target: File, part: &Path, wanted: &str, stop: &AtomicBool) -> Result<(), WriteError> {
-    use std::io::Seek as _;
+fn prove(target: File, part: &Path, wanted: &str, stop: &AtomicBool) -> Result<(), WriteError> {
     let fail = |source: io::Error| WriteError::io(part, source);
-    target.rewind().map_err(fail)?;
     let mut hash = Sha256::new();
     let mut buf = vec![0; CHUNK_BYTES];
+    let mut at = 0;
     loop {
         if stop.load(Ordering::Relaxed) {
             return Err(WriteError::Stopped);
         }
-        let n = match target.read(&mut buf) {
-            Ok(0) => break,
-            Ok(n) => n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(fail(error)),
-        };
+        let n = read_up_to(&target, &mut buf, at).map_err(fail)?;
+        if n == 0 {
+            break;
+        }
         hash.update(buf.get(..n).unwrap_or_default());
+        at += n as u64;
     }
     if hex(&hash.finalize()) == wanted {
         return Ok(());
