@@ -120,8 +120,10 @@ impl Http {
     pub(super) fn new(host: &str, tls: bool, trust: Trust) -> Result<Self, Error> {
         let what = "preparing the connection";
         let fail = |detail: String| Error::Unexpected { what: what.to_owned(), detail };
+        // One worker is a fifth of four uploads' work. Where a second one finds no memory, building
+        // the runtime never ends.
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(1)
             .enable_all()
             .build()
             .map_err(|error| fail(error.to_string()))?;
