@@ -222,3 +222,17 @@ fn what_a_longer_text_left_behind_a_shorter_one_is_no_defect_and_anything_else_i
         assert_eq!(found.defects.is_empty(), is_sound, "{left:?} {:?}", words(&found.defects));
     }
 }
+
+#[test]
+fn several_carriage_returns_and_byte_order_marks_are_no_part_of_a_line() {
+    let text = b"\xef\xbb\xbf\xef\xbb\xbf# Disk DescriptorFile\r\r\nRW 8 FLAT \"a\" 0\r\r\r\n";
+    let found = Descriptor::parse(text, ByteOffset(0));
+    // Only the keys that this short one lacks.
+    assert!(found.defects.iter().all(|defect| format!("{defect:?}").contains("Missing")));
+    assert_eq!(found.value.text, "# Disk DescriptorFile\nRW 8 FLAT \"a\" 0\n");
+    assert_eq!(found.value.extents[0].name.as_deref(), Some("a"));
+    let cut = b"# Disk DescriptorFile\nRW 8 FLAT \"a\" 0 \"b\" \r\r\0x";
+    let first = Descriptor::parse(cut, ByteOffset(0)).value;
+    let again = Descriptor::parse(first.text.as_bytes(), ByteOffset(0)).value;
+    assert_eq!(first.extents.len(), again.extents.len());
+}

@@ -45,8 +45,15 @@ pub(super) fn split_lines(bytes: &[u8]) -> impl Iterator<Item = (u32, usize, &[u
         number = number.saturating_add(1);
         let at = start;
         start = start.saturating_add(line.len()).saturating_add(1);
-        let line = if at == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
-        (number, at, line.strip_suffix(b"\r").unwrap_or(line))
+        let mut line = line;
+        while let (0, Some(rest)) = (at, line.strip_prefix(b"\xef\xbb\xbf")) {
+            line = rest;
+        }
+        // A file that was converted twice has several.
+        while let Some(rest) = line.strip_suffix(b"\r") {
+            line = rest;
+        }
+        (number, at, line)
     })
 }
 
