@@ -26,7 +26,7 @@ use crate::{
         Bottom, DiskFile, DiskLink, ExtentBody, FileId, LinkExtent, ResolvedRun, RunState,
         VirtualDisk,
     },
-    source::{Access, EvidenceRoot, RelPath, Source, read_up_to},
+    source::{Access, EvidenceRoot, RelPath, Source, read_exact},
     triage::judge::State,
 };
 
@@ -414,9 +414,7 @@ pub(super) fn hash_file(path: &Path, stop: &dyn Fn() -> bool) -> io::Result<Stri
             }
             let step = usize::try_from((end - at).min(STEP as u64)).unwrap_or(STEP);
             let part = buffer.get_mut(..step).unwrap_or_default();
-            if read_up_to(&file, part, at)? < step {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+            read_exact(&file, part, at)?;
             hash.update(&*part);
             at += step as u64;
         }

@@ -121,6 +121,15 @@ pub fn read_up_to(file: &File, buf: &mut [u8], at: u64) -> io::Result<usize> {
     Ok(done)
 }
 
+/// The same where all of them must come.
+///
+/// # Errors
+/// The system's error, or `UnexpectedEof` where the file ends before.
+pub fn read_exact(file: &File, buf: &mut [u8], at: u64) -> io::Result<()> {
+    let whole = read_up_to(file, buf, at)? == buf.len();
+    whole.then_some(()).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
 /// Bytes of a long buffer up to its first cache line, to be read by themselves: the kernel copies
 /// at a quarter of its speed to where no line begins (measured: 2.4 and 10 GB/s, 256 KiB at once).
 fn to_alignment(buf: &[u8]) -> usize {

@@ -12,7 +12,7 @@ use std::{io, ops::Range};
 
 use vmglean_formats::ReadAt;
 
-pub use file::{Access, FileStamp, SourceFile, read_up_to};
+pub use file::{Access, FileStamp, SourceFile, read_exact, read_up_to};
 pub use joined::{Joined, Part};
 pub use record_path::RecordPath;
 pub use remote::{Remote, RemoteSource};

@@ -55,8 +55,8 @@ pub struct ManifestRange {
     pub length_bytes: u64,
     /// First byte on the virtual disk; `null` for zeros.
     pub source_offset_bytes: Option<u64>,
-    /// `intact`, `hole` (zeros by the guest's word), `left-out` (zeros in place of bad bytes) or
-    /// `made` (written anew).
+    /// `intact`, `hole` (zeros by the guest's word), `left-out` (zeros in place of bad bytes),
+    /// `undetermined` (as it stands, though the map cannot tell) or `made` (written anew).
     pub state: String,
 }
 
@@ -228,17 +228,7 @@ fn without(ranges: Vec<ManifestRange>, left_out: &[Range<u64>]) -> Vec<ManifestR
         .collect();
     for range in ranges {
         let end = range.offset_bytes.saturating_add(range.length_bytes);
-        let mut keep = |from: u64, to: u64| {
-            if from < to {
-                let source = range.source_offset_bytes;
-                all.push(ManifestRange {
-                    offset_bytes: from,
-                    length_bytes: to - from,
-                    source_offset_bytes: source.map(|at| at + (from - range.offset_bytes)),
-                    state: range.state.clone(),
-                });
-            }
-        };
+        let mut keep = |from: u64, to: u64| all.extend(part(&range, from, to, &range.state));
         let mut at = range.offset_bytes;
         let first = left_out.partition_point(|hole| hole.end <= at);
         for hole in left_out.iter().skip(first).take_while(|hole| hole.start < end) {
@@ -251,22 +241,23 @@ fn without(ranges: Vec<ManifestRange>, left_out: &[Range<u64>]) -> Vec<ManifestR
     all
 }
 
+/// The bytes `from` to `to` of a range, if there are any, in another state.
+fn part(range: &ManifestRange, from: u64, to: u64, state: &str) -> Option<ManifestRange> {
+    let source = range.source_offset_bytes;
+    (from < to).then(|| ManifestRange {
+        offset_bytes: from,
+        length_bytes: to - from,
+        source_offset_bytes: source.map(|at| at + (from - range.offset_bytes)),
+        state: state.to_owned(),
+    })
+}
+
 /// The ranges with those taken apart and marked of which the map could not tell.
 fn marked(ranges: Vec<ManifestRange>, unsure: &[Range<u64>]) -> Vec<ManifestRange> {
     let mut all = Vec::with_capacity(ranges.len());
     for range in ranges {
         let end = range.offset_bytes.saturating_add(range.length_bytes);
-        let mut piece = |from: u64, to: u64, state: &str| {
-            if from < to {
-                let source = range.source_offset_bytes;
-                all.push(ManifestRange {
-                    offset_bytes: from,
-                    length_bytes: to - from,
-                    source_offset_bytes: source.map(|at| at + (from - range.offset_bytes)),
-                    state: state.to_owned(),
-                });
-            }
-        };
+        let mut piece = |from: u64, to: u64, state: &str| all.extend(part(&range, from, to, state));
         let mut at = range.offset_bytes;
         let first = unsure.partition_point(|part| part.end <= at);
         for part in unsure.iter().skip(first).take_while(|part| part.start < end) {

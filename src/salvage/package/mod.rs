@@ -26,7 +26,7 @@ use super::{Carried, MachinePlan, write::hex};
 use crate::{
     consolidate::{ConsolidateError, Damage, Format, Request, consolidate},
     disk::{Companions, FolderCompanions, open_chain},
-    source::{Access, EvidenceRoot, RelPath, read_up_to},
+    source::{Access, EvidenceRoot, RelPath, read_exact},
 };
 
 /// Marks an unfinished package as ours, and says of what it is made.
@@ -413,9 +413,7 @@ fn hash_part(
         }
         let step = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
         let place = buffer.get_mut(..step).unwrap_or_default();
-        if read_up_to(file, place, at)? < step {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        read_exact(file, place, at)?;
         hash.update(&*place);
         at += step as u64;
     }
