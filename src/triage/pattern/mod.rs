@@ -5,6 +5,7 @@ mod fit;
 mod library;
 pub mod nice;
 mod score;
+mod weigh;
 
 use std::ops::Range;
 
