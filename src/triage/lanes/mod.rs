@@ -6,6 +6,7 @@
 
 mod extent;
 mod islands;
+mod rich;
 
 use std::{collections::HashMap, ops::Range};
 
@@ -16,6 +17,7 @@ use super::{
     measure::{ByteHistogram, ChiSquare},
 };
 use islands::Island;
+pub use rich::{Testimony, testimony};
 
 /// A lattice and where it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +28,12 @@ pub struct FoundLattice {
     pub sure: Range<u64>,
     /// It holds nowhere outside this.
     pub possible: Range<u64>,
-    /// Islands that lie on it.
+    /// Islands that lie on it, or stretches whose law its bytes break.
     pub islands: u64,
-    /// Islands that were looked at.
+    /// Islands or stretches that were looked at.
     pub looked: u64,
+    /// Whether islands in empty space show it, not the law of the bytes round it.
+    pub in_empty_space: bool,
     /// Whether all its runs hold the same bytes: one key stream used over and over.
     pub same_bytes: bool,
     /// Where a head before it ends that shows the same bytes one after another.
@@ -112,6 +116,7 @@ fn at_period(
         possible,
         islands: fits.len() as u64,
         looked: islands.len() as u64,
+        in_empty_space: true,
         same_bytes: same.is_some(),
         head_end,
     })
