@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     DamageMap, Facts, JudgeOptions,
     ecb::{self, Ecb},
-    edge, leftover, placed, rule,
+    edge, leftover, loose, placed, rule,
     runs::{Run, State, overlay, push},
     second,
     segments::segments,
@@ -82,7 +82,8 @@ pub fn judge_after(
     let owners = quick::owner_encrypted(source, original);
     let explained = structure::explain(source, &survey, original, walks);
     let survey = &survey.retoned(&tones(&owners, &explained));
-    let mut lattice = lanes::find(source, survey, original);
+    let islands = lanes::Seen::read(source, survey, original);
+    let mut lattice = lanes::find(source, survey, &islands, original);
     let mut segments = segments(source, survey, original);
     let mut rule = rule::find(survey, &segments, lattice.as_ref(), facts, original);
     let mut original = original;
@@ -161,6 +162,11 @@ pub fn judge_after(
     }
     if let Some(found) = &lattice {
         findings.extend(leaks::same_bytes(found, &facts.path));
+    }
+    if let Some(found) = lanes::loose(&islands, lattice.as_ref()) {
+        let hiding = loose::hiding(source, survey, &runs, &found, &mut reasons);
+        runs = overlay(runs, hiding);
+        findings.push(loose::finding(&found, facts));
     }
     findings.extend(period);
     if let Some(found) = ecb::find(source, survey, original) {
