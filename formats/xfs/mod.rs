@@ -6,6 +6,7 @@
 //! be one.
 
 mod block;
+mod changes;
 mod extent;
 mod folder;
 mod group;
@@ -20,6 +21,7 @@ use crate::ext::crc32c;
 
 pub use crate::ext::{EntryKind, Extent, InodeKind, Node};
 pub use block::{BlockHead, BlockKind};
+pub use changes::{Changes, LogReader};
 pub use extent::{tree_block, tree_root};
 pub use folder::{Entry, folder_entries, short_folder};
 pub use group::{InodeChunk, InodeHead, InodeNode, SpaceHead, inode_tree_block};

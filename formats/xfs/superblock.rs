@@ -107,8 +107,8 @@ impl Superblock {
     }
 
     fn is_sane(&self) -> bool {
-        let inodes = self.inode_bytes.checked_shl(self.inodes_per_block_log.min(63));
-        let folder = self.block_bytes.checked_shl(self.folder_block_log.min(63));
+        let inodes = self.inode_bytes.checked_mul(1 << self.inodes_per_block_log.min(32));
+        let folder = self.block_bytes.checked_mul(1 << self.folder_block_log.min(32));
         (512..=65_536).contains(&self.block_bytes)
             && self.block_bytes.is_power_of_two()
             && (512..=32_768).contains(&self.sector_bytes)
@@ -118,7 +118,7 @@ impl Superblock {
             && folder.is_some_and(|bytes| bytes <= 65_536)
             && self.group_blocks > 0
             && self.group_blocks_log < 32
-            && self.group_blocks <= 1 << self.group_blocks_log
+            && self.group_blocks.checked_next_power_of_two() == Some(1 << self.group_blocks_log)
             && self.groups > 0
             && self.blocks.checked_mul(self.block_bytes).is_some()
             && self.blocks.div_ceil(self.group_blocks) == self.groups

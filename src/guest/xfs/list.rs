@@ -13,7 +13,7 @@ use super::{
     base::Base,
     hits::VolumeHits,
     inodes::{Entry, Inodes},
-    log,
+    log::{self, Log, Touched},
     made::Made,
     map::{extents, stream},
     names,
@@ -48,6 +48,7 @@ pub struct XfsFiles<'a> {
     names: Names,
     root: Option<u64>,
     contested: HashSet<u32>,
+    touched: Touched,
     mistrust: Option<String>,
     lost_names: usize,
     rests_on: String,
@@ -83,16 +84,26 @@ impl<'a> XfsFiles<'a> {
             names,
             root,
             contested: HashSet::new(),
+            touched: Touched::default(),
             mistrust: None,
             lost_names,
             rests_on,
         };
         this.contested = this.claims().contested();
         let unread = shape.unread_feature();
-        let waiting = log::doubt(&this.base, &hits.xfs).map(str::to_owned);
+        let doubt = match log::log(&this.base, &hits.xfs) {
+            Log::Clean => None,
+            Log::Doubt(why) => Some(why.to_owned()),
+            Log::Waiting(changes) => {
+                this.touched = Touched::new(&this.base, changes);
+                let count = this.touched.count();
+                this.rests_on.push_str(&format!(", changes of {count} inodes wait in the log"));
+                None
+            }
+        };
         this.mistrust = unread
             .map(|what| format!("the volume has {what}: what is read may be wrong"))
-            .or(waiting)
+            .or(doubt)
             .or_else(|| this.test_map());
         Some(this)
     }
@@ -198,6 +209,11 @@ impl<'a> XfsFiles<'a> {
         }
         if self.owner(entry).is_some_and(|owner| self.contested.contains(&owner)) {
             doubts.push("another file claims the same blocks".to_owned());
+        }
+        if self.touched.count() > 0
+            && self.touched.has(&self.base, entry.number, &extents(&self.base, &inode).tree)
+        {
+            doubts.push("newer changes of it wait in the log, which are not made".to_owned());
         }
         let mut file = GuestFile {
             volume: self.volume.number,

@@ -39,7 +39,8 @@ impl Extents {
 pub(super) fn extents(base: &Base<'_>, inode: &Inode) -> Extents {
     let mut found = Extents::default();
     match &inode.fork {
-        Fork::None | Fork::Local(_) => return found,
+        Fork::Local(_) => return found,
+        Fork::None => found.against("where its content lies is not said"),
         Fork::Broken => found.against("where its content lies cannot be as it is said"),
         Fork::Extents(extents) => found.all.clone_from(extents),
         Fork::Tree(node) => {

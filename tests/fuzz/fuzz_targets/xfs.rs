@@ -38,6 +38,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Some(f::InodeNode::Leaf(chunks)) = f::inode_tree_block(bytes) {
         let _ = chunks.iter().filter(|chunk| chunk.is_made(chunk.first) == Some(true)).count();
     }
+    let mut reader = f::LogReader::default();
+    if reader.take(bytes).is_some() {
+        let _ = reader.finish();
+    }
     let _ = f::LogRecord::parse(bytes).map(|record| record.end());
     let _ = (f::cycle_of(bytes), f::is_unmount(bytes));
 });
