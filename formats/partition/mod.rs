@@ -1,5 +1,6 @@
 //! Partition tables: MBR by custom, GPT after UEFI 2.10 section 5.3. A GPT copy stands for
-//! itself: its checksums decide, wherever it lies.
+//! itself: its checksums decide, wherever it lies. Its numbers count sectors of the disk: of 512
+//! bytes, or of 4096 where the disk has no smaller ones.
 
 use serde::Serialize;
 
@@ -9,6 +10,8 @@ use crate::{
 };
 
 const SECTOR: u64 = 512;
+/// Sectors that tables are counted in, the usual one first.
+pub const SECTORS: [u64; 2] = [512, 4096];
 /// A partition array longer than this is not believed.
 pub const MAX_ENTRIES_BYTES: u64 = 512 * 1024;
 
@@ -113,23 +116,30 @@ impl GptHeader {
         Ok(this)
     }
 
+    /// Bytes a sector, by the header's own number where it lies at byte `at`; `None` where it is no
+    /// table of the disk that `at` counts in, as a copy inside a file of the guest.
+    #[must_use]
+    pub fn sector_bytes(&self, at: u64) -> Option<u64> {
+        SECTORS.into_iter().find(|sector| self.my_lba.checked_mul(*sector) == Some(at))
+    }
+
     /// Bytes of the partition array.
     #[must_use]
     pub fn array_bytes(&self) -> u64 {
         u64::from(self.entries).saturating_mul(u64::from(self.entry_bytes))
     }
 
-    /// Partitions of the array, if its checksum holds.
+    /// Partitions of the array, if its checksum holds, counted in sectors of `sector_bytes`.
     #[must_use]
-    pub fn partitions(&self, array_bytes: &[u8]) -> Option<Vec<Partition>> {
+    pub fn partitions(&self, array_bytes: &[u8], sector_bytes: u64) -> Option<Vec<Partition>> {
         if crc32fast::hash(array_bytes) != self.entries_crc {
             return None;
         }
         let size = usize::try_from(self.entry_bytes).ok()?;
         let partitions = array_bytes.chunks_exact(size).filter_map(|entry| {
             let kind: [u8; 16] = array(entry, 0)?;
-            let start = u64_at(entry, 32)?.checked_mul(SECTOR)?;
-            let end = u64_at(entry, 40)?.checked_add(1)?.checked_mul(SECTOR)?;
+            let start = u64_at(entry, 32)?.checked_mul(sector_bytes)?;
+            let end = u64_at(entry, 40)?.checked_add(1)?.checked_mul(sector_bytes)?;
             let name = entry.get(56..128)?;
             let (units, _) = name.as_chunks::<2>();
             let units = units.iter().take_while(|unit| **unit != [0, 0]).count();
@@ -140,7 +150,7 @@ impl GptHeader {
     }
 }
 
-/// Partitions of an MBR; `None` where it is none. A protective entry is left out.
+/// Partitions of an MBR, counted in sectors of 512 bytes; `None` where it is none. A protective entry is left out.
 #[must_use]
 pub fn mbr(sector: &[u8], disk_bytes: u64) -> Option<Vec<Partition>> {
     if u16_at(sector, 510)? != 0xAA55 {

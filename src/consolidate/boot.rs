@@ -4,7 +4,7 @@
 use vmglean_formats::{
     ByteOffset, ReadAt as _,
     ntfs::{BootSector, FileRecord},
-    partition::{GptHeader, MAX_ENTRIES_BYTES, Partition, mbr},
+    partition::{GptHeader, MAX_ENTRIES_BYTES, Partition, SECTORS, mbr},
 };
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::disk::VirtualDisk;
 
+/// The MBR, and as much of a boot sector as is read.
 const SECTOR: u64 = 512;
 /// Partitions whose volumes are looked at.
 const MOST_PARTITIONS: usize = 128;
@@ -70,7 +71,7 @@ struct Work<'a> {
 /// A table that proves itself.
 struct Copy {
     header: GptHeader,
-    /// Its sector.
+    /// Its sector, as long as the disk has them.
     sector: Vec<u8>,
     entries: Vec<u8>,
 }
@@ -106,33 +107,48 @@ impl Work<'_> {
         self.made.push(Rewritten { at, bytes, what });
     }
 
-    /// A GPT at this sector whose header and entries prove themselves.
-    fn copy(&self, lba: u64) -> Option<Copy> {
-        let at = lba.checked_mul(SECTOR)?;
-        let sector = self.read(at, SECTOR)?;
+    /// A GPT in this sector, of `bytes` each, whose header and entries prove themselves.
+    fn copy(&self, lba: u64, bytes: u64) -> Option<Copy> {
+        let at = lba.checked_mul(bytes)?;
+        let sector = self.read(at, bytes)?;
         let header = GptHeader::parse(&sector, ByteOffset(at)).ok()?;
         // One inside a file of the guest names another place as its own.
         if header.my_lba != lba {
             return None;
         }
         let length = header.array_bytes().min(MAX_ENTRIES_BYTES);
-        let entries = self.read(header.entries_lba.checked_mul(SECTOR)?, length)?;
-        header.partitions(&entries)?;
+        let entries = self.read(header.entries_lba.checked_mul(bytes)?, length)?;
+        header.partitions(&entries, bytes)?;
         Some(Copy { header, sector, entries })
     }
 
     /// Mends the tables; the partitions of the one that proves itself.
     fn tables(&mut self) -> Vec<Partition> {
         let size = self.disk.capacity_bytes();
-        let last = (size / SECTOR).saturating_sub(1);
-        let primary = self.copy(1);
-        // A disk that was grown has its second table where the first one says.
-        let second = primary.as_ref().map_or(last, |copy| copy.header.alternate_lba);
-        let backup = self.copy(second);
+        let last = |bytes: u64| (size / bytes).saturating_sub(1);
+        // No table tells how long the disk's sectors are: the one that is found does.
+        let primary = SECTORS.iter().find_map(|bytes| Some((self.copy(1, *bytes)?, *bytes)));
+        let (primary, backup, bytes) = match primary {
+            Some((primary, bytes)) => {
+                // A disk that was grown has its second table where the first one says.
+                let backup = self.copy(primary.header.alternate_lba, bytes);
+                (Some(primary), backup, bytes)
+            }
+            None => {
+                let backup = SECTORS
+                    .iter()
+                    .find_map(|bytes| Some((self.copy(last(*bytes), *bytes)?, *bytes)));
+                match backup {
+                    Some((backup, bytes)) => (None, Some(backup), bytes),
+                    None => (None, None, SECTOR),
+                }
+            }
+        };
         let (good, lba, what) = match (primary, backup) {
             (Some(primary), Some(_)) => (primary, None, ""),
             (Some(primary), None) => {
-                (primary, Some(second), "backup GPT, from the primary one at 0x200")
+                let second = primary.header.alternate_lba;
+                (primary, Some(second), "backup GPT, from the primary one")
             }
             (None, Some(backup)) => (backup, Some(1), "primary GPT, from the backup"),
             (None, None) => {
@@ -141,20 +157,20 @@ impl Work<'_> {
             }
         };
         if let Some(lba) = lba {
-            self.table(&good, lba, what);
+            self.table(&good, (lba, bytes), what);
         }
         // Without it nothing looks for a GPT.
         if self.read(0, SECTOR).and_then(|sector| mbr(&sector, size)).is_none() {
-            let from = good.header.my_lba.saturating_mul(SECTOR);
+            let from = good.header.my_lba.saturating_mul(bytes);
             let what = format!("protective MBR, for the GPT at {from:#x}; its boot code is lost");
-            self.write(0, protective(last), what);
+            self.write(0, protective(last(bytes)), what);
         }
-        good.header.partitions(&good.entries).unwrap_or_default()
+        good.header.partitions(&good.entries, bytes).unwrap_or_default()
     }
 
-    /// Writes the other copy of a table, at sector `lba`.
-    fn table(&mut self, good: &Copy, lba: u64, what: &str) {
-        let sectors = (good.entries.len() as u64).div_ceil(SECTOR);
+    /// Writes the other copy of a table, at sector `lba` of `bytes` each.
+    fn table(&mut self, good: &Copy, (lba, bytes): (u64, u64), what: &str) {
+        let sectors = (good.entries.len() as u64).div_ceil(bytes);
         let entries_lba = if lba == 1 { Some(2) } else { lba.checked_sub(sectors) };
         // Entries lie outside of what partitions use.
         let fits = entries_lba.filter(|first| {
@@ -180,44 +196,45 @@ impl Work<'_> {
             place.copy_from_slice(&sum.to_le_bytes());
         }
         let mut entries = good.entries.clone();
-        entries.resize(usize::try_from(sectors.saturating_mul(SECTOR)).unwrap_or(0), 0);
+        entries.resize(usize::try_from(sectors.saturating_mul(bytes)).unwrap_or(0), 0);
         let (header_at, entries_at) =
-            (lba.saturating_mul(SECTOR), entries_lba.saturating_mul(SECTOR));
-        let from = good.header.my_lba.saturating_mul(SECTOR);
+            (lba.saturating_mul(bytes), entries_lba.saturating_mul(bytes));
+        let from = good.header.my_lba.saturating_mul(bytes);
         self.write(header_at, header, format!("header of the {what} at {from:#x}"));
         self.write(entries_at, entries, format!("entries of the {what} at {from:#x}"));
     }
 
-    /// The boot sector that stands at `at`, if it is one of a volume of this partition.
+    /// The boot sector that stands at `at`, if it is one of a volume of this partition; as long as
+    /// the volume has sectors.
     fn boot(&self, at: u64, partition: &Partition) -> Option<(Vec<u8>, BootSector)> {
-        let sector = self.read(at, SECTOR)?;
-        let boot = BootSector::parse(&sector, ByteOffset(at)).ok()?;
+        let boot = BootSector::parse(&self.read(at, SECTOR)?, ByteOffset(at)).ok()?;
+        let length = u64::from(boot.sector_bytes);
         let room = partition.end.checked_sub(partition.start)?;
-        let fits = boot.volume_bytes().checked_add(u64::from(boot.sector_bytes))? <= room;
-        fits.then_some((sector, boot))
+        let fits = boot.volume_bytes().checked_add(length)? <= room;
+        Some((self.read(at, length.max(SECTOR))?, boot)).filter(|_| fits)
     }
 
     /// Mends boot sectors and mirror of an NTFS volume.
     fn ntfs(&mut self, partition: &Partition) {
         let start = partition.start;
         let first = self.boot(start, partition);
-        // It lies behind the volume's last sector, or at the partition's end.
+        // It lies behind the volume's last sector, or in the partition's last one.
         let behind = first.as_ref().map(|(_, boot)| start.saturating_add(boot.volume_bytes()));
-        let last = behind.unwrap_or(partition.end.saturating_sub(SECTOR));
-        let second = self.boot(last, partition);
+        let ends = SECTORS.map(|bytes| partition.end.saturating_sub(bytes));
+        let places = behind.map_or(ends.to_vec(), |behind| vec![behind]);
+        let second = places.into_iter().find_map(|at| Some((at, self.boot(at, partition)?)));
         let boot = match (first, second) {
             (Some((_, boot)), Some(_)) => boot,
             (Some((sector, boot)), None) => {
-                // Other sectors have their copy at another distance than 512 bytes.
-                if boot.sector_bytes == 512 {
-                    let what = format!("NTFS backup boot sector, from the first one at {start:#x}");
-                    self.write(last, sector, what);
-                }
+                let what = format!("NTFS backup boot sector, from the first one at {start:#x}");
+                let last = start.saturating_add(boot.volume_bytes());
+                self.write(last, sector, what);
                 boot
             }
-            (None, Some((sector, boot))) => {
+            (None, Some((last, (sector, boot)))) => {
                 // A boot sector at the end of a partition that it does not fill is another's.
-                if boot.volume_bytes().saturating_add(SECTOR) != partition.end - start {
+                let length = u64::from(boot.sector_bytes);
+                if boot.volume_bytes().saturating_add(length) != partition.end - start {
                     return;
                 }
                 let what = format!("NTFS boot sector, from its backup at {last:#x}");

@@ -2,10 +2,10 @@
 
 use vmglean_formats::{
     ByteOffset,
-    partition::{GptHeader, MAX_ENTRIES_BYTES, Partition, mbr},
+    partition::{GptHeader, MAX_ENTRIES_BYTES, Partition, SECTORS, mbr},
 };
 
-use super::{Ground, scan::SECTOR};
+use super::Ground;
 
 /// More copies than this are not tried.
 const MOST_COPIES: usize = 64;
@@ -21,16 +21,23 @@ pub struct Table {
     pub rests_on: String,
 }
 
-/// Reads the table: GPT at the start, at the end, anywhere `found` points to; else an MBR.
+/// Reads the table: GPT at the start, at the end, anywhere `found` points to, in sectors of 512 or
+/// of 4096 bytes; else an MBR.
 #[must_use]
 pub fn table(ground: &Ground<'_>, found: &[u64]) -> Table {
-    let last = (ground.size() / SECTOR).saturating_sub(1).saturating_mul(SECTOR);
-    let usual = [(SECTOR, "primary GPT"), (last, "backup GPT in the last sector")];
+    let last = |sector: u64| (ground.size() / sector).saturating_sub(1).saturating_mul(sector);
+    let first = SECTORS.map(|sector| (sector, "primary GPT"));
+    let second = SECTORS.map(|sector| (last(sector), "backup GPT in the last sector"));
     let rest = found.iter().map(|at| (*at, "GPT copy found by scan"));
-    for (at, what) in usual.into_iter().chain(rest).take(MOST_COPIES) {
-        if let Some(mut partitions) = gpt(ground, at) {
+    for (at, what) in first.into_iter().chain(second).chain(rest).take(MOST_COPIES) {
+        if let Some((mut partitions, sector)) = gpt(ground, at) {
             partitions.truncate(MOST_PARTITIONS);
-            return Table { partitions, rests_on: format!("{what} at {at:#x}, both CRCs right") };
+            let sectors = match sector {
+                512 => String::new(),
+                _ => format!(", in sectors of {sector} bytes"),
+            };
+            let rests_on = format!("{what} at {at:#x}, both CRCs right{sectors}");
+            return Table { partitions, rests_on };
         }
     }
     let head = ground.read(0, 512).ok().filter(|_| ground.is_good(0..512));
@@ -42,15 +49,13 @@ pub fn table(ground: &Ground<'_>, found: &[u64]) -> Table {
     }
 }
 
-fn gpt(ground: &Ground<'_>, at: u64) -> Option<Vec<Partition>> {
-    let sector = ground.read(at, 512).ok()?;
-    let header = GptHeader::parse(&sector, ByteOffset(at)).ok()?;
-    // A copy inside a file of the guest names another place as its own.
-    if header.my_lba.checked_mul(SECTOR)? != at {
-        return None;
-    }
-    let entries_at = header.entries_lba.checked_mul(SECTOR)?;
+/// The partitions of a table that proves itself, and the sectors it counts in.
+fn gpt(ground: &Ground<'_>, at: u64) -> Option<(Vec<Partition>, u64)> {
+    let bytes = ground.read(at, 512).ok()?;
+    let header = GptHeader::parse(&bytes, ByteOffset(at)).ok()?;
+    let sector = header.sector_bytes(at)?;
+    let entries_at = header.entries_lba.checked_mul(sector)?;
     let length = header.array_bytes().min(MAX_ENTRIES_BYTES);
     let entries = ground.read(entries_at, usize::try_from(length).ok()?).ok()?;
-    header.partitions(&entries)
+    Some((header.partitions(&entries, sector)?, sector))
 }

@@ -184,12 +184,21 @@ pub(crate) fn hashes(root: &Path, at: &Path, truth: &mut BTreeMap<String, [u8; 3
 
 /// Makes a disk with one NTFS volume of `mib` MiB with such clusters, and `small` small files.
 pub(crate) fn ntfs(mib: u64, small: usize, cluster: u32) -> Disk {
+    ntfs_on(512, mib, small, cluster)
+}
+
+/// The same on a disk with sectors of `sector` bytes.
+pub(crate) fn ntfs_on(sector: u64, mib: u64, small: usize, cluster: u32) -> Disk {
     let scratch = tempfile::tempdir().unwrap();
     let image = scratch.path().join("volume.img");
     let image = image.to_str().unwrap();
     fs::File::create(image).unwrap().set_len(mib << 20).unwrap();
     let cluster = cluster.to_string();
-    let make = ["-F", "-Q", "-q", "-c", &cluster, "-p", "2048", "-H", "255", "-S", "63", image];
+    let (bytes, first) = (sector.to_string(), (START / sector).to_string());
+    let make = [
+        "-F", "-Q", "-q", "-s", &bytes, "-c", &cluster, "-p", &first, "-H", "255", "-S", "63",
+        image,
+    ];
     tool("mkntfs", &make);
     let mount = scratch.path().join("mount");
     fs::create_dir(&mount).unwrap();
@@ -208,19 +217,36 @@ pub(crate) fn ntfs(mib: u64, small: usize, cluster: u32) -> Disk {
     let truth = filled.unwrap();
     // ntfs-3g lets go of the image a moment after the mount is gone.
     let volume = settled(Path::new(image));
-    Disk { bytes: partitioned(&volume, "1:0700"), truth }
+    Disk { bytes: partitioned_on(sector, &volume, "1:0700"), truth }
+}
+
+/// Runs sgdisk on an image whose sectors have `sector` bytes: those of a file have 512.
+pub(crate) fn sgdisk(sector: u64, arguments: &[&str], image: &str) -> String {
+    if sector == 512 {
+        return tool("sgdisk", &[arguments, &[image]].concat());
+    }
+    let device = tool("losetup", &["-b", &sector.to_string(), "-f", "--show", image]);
+    let device = device.trim();
+    let told = std::panic::catch_unwind(|| tool("sgdisk", &[arguments, &[device]].concat()));
+    tool("losetup", &["-d", device]);
+    told.unwrap()
 }
 
 /// A disk with a GPT and this volume in its only partition.
 pub(crate) fn partitioned(volume: &[u8], kind: &str) -> Vec<u8> {
+    partitioned_on(512, volume, kind)
+}
+
+/// The same on a disk with sectors of `sector` bytes.
+pub(crate) fn partitioned_on(sector: u64, volume: &[u8], kind: &str) -> Vec<u8> {
     let scratch = tempfile::tempdir().unwrap();
     let disk = scratch.path().join("disk.img");
     let length = volume.len() as u64;
     fs::File::create(&disk).unwrap().set_len(START + length + (1 << 20)).unwrap();
-    let last = (START + length) / 512 - 1;
-    let partition = format!("1:2048:{last}");
+    let (first, last) = (START / sector, (START + length) / sector - 1);
+    let partition = format!("1:{first}:{last}");
     let path = disk.to_str().unwrap();
-    tool("sgdisk", &["-n", &partition, "-t", kind, "-c", "1:Basic data partition", path]);
+    sgdisk(sector, &["-n", &partition, "-t", kind, "-c", "1:Basic data partition"], path);
     let mut bytes = fs::read(&disk).unwrap();
     bytes[START as usize..][..volume.len()].copy_from_slice(volume);
     bytes

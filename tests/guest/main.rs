@@ -33,7 +33,7 @@ use vmglean::{
         pass::{Cancel, PassOptions, Stretch, run_pass},
     },
 };
-use vmglean_forge::damage::{Damage, Geometry};
+use vmglean_forge::damage::{Damage, Geometry, Rng};
 use vmglean_formats::{ByteOffset, ReadAt as _};
 
 const MIB: u64 = 1 << 20;
@@ -150,6 +150,18 @@ fn key(file: &GuestFile) -> (u64, String) {
     (file.record_number, name.split_once(':').map_or_else(String::new, |(_, s)| s.to_owned()))
 }
 
+/// `count` runs of lengths within `lengths`, at places that no rule gives.
+fn scattered(size: u64, count: u64, lengths: Range<u64>) -> Geometry {
+    let mut rng = Rng::new(count);
+    let room = size / count;
+    let run = |n: u64| {
+        let length = rng.within(lengths.start, lengths.end);
+        let start = n * room + rng.within(0, room - length);
+        start..start + length
+    };
+    Geometry::Irregular((0..count).map(run).collect())
+}
+
 /// Attacks of every shape, over a disk of `size` bytes.
 fn attacks(size: u64) -> Vec<(&'static str, Geometry)> {
     let every = |run, period| Geometry::Periodic { start: 0, run, period, stop: None };
@@ -165,6 +177,8 @@ fn attacks(size: u64) -> Vec<(&'static str, Geometry)> {
         ("first 100,000 bytes", Geometry::Head { bytes: 100_000 }),
         ("4 KiB in 64 KiB", every(4096, 65_536)),
         ("300 bytes in 50,000", every(300, 50_000)),
+        ("300 bytes at odd places", scattered(size, 2000, 300..301)),
+        ("100 to 900 bytes at odd places", scattered(size, 2000, 100..901)),
         ("every fifth MiB and the last", Geometry::PlayBlocks { block: MIB, step: 5 }),
         ("half, in four parts", Geometry::Chunks { count: 4, run: size / 8, step: size / 4 }),
         (

@@ -12,6 +12,7 @@
 
 mod bad;
 mod clean;
+mod lone;
 mod make;
 mod outputs;
 mod said;

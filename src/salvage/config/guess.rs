@@ -10,6 +10,8 @@ use super::{
 const SECTOR: usize = 512;
 /// Partition entries looked at.
 const MAX_ENTRIES: usize = 128;
+/// Table and entries in sectors of 4096 bytes.
+const HEAD_BYTES: usize = 2 * 4096 + 128 * 128;
 
 /// What the guest seems to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,10 +41,12 @@ pub struct Guest {
 #[must_use]
 pub fn look_at_disk(disk: &dyn ReadAt) -> Guest {
     let mut guest = Guest::default();
-    let Ok(head) = disk.read_up_to(ByteOffset(0), 34 * SECTOR) else { return guest };
-    let is_gpt = head.get(SECTOR..).is_some_and(|rest| rest.starts_with(b"EFI PART"));
-    if is_gpt {
-        gpt(&head, &mut guest);
+    let Ok(head) = disk.read_up_to(ByteOffset(0), HEAD_BYTES) else { return guest };
+    // The header lies in the second sector, the entries begin in the third.
+    let is_gpt =
+        |sector: &usize| head.get(*sector..).is_some_and(|rest| rest.starts_with(b"EFI PART"));
+    if let Some(sector) = [SECTOR, 4096].iter().find(|sector| is_gpt(sector)) {
+        gpt(head.get(2 * sector..).unwrap_or_default(), &mut guest);
     } else if head.get(510..512) == Some(&[0x55, 0xaa]) {
         mbr(&head, &mut guest);
     }
@@ -97,8 +101,7 @@ enum Kind {
     Linux,
 }
 
-fn gpt(head: &[u8], guest: &mut Guest) {
-    let entries = head.get(2 * SECTOR..).unwrap_or_default();
+fn gpt(entries: &[u8], guest: &mut Guest) {
     let mut bios_boot = false;
     for entry in entries.chunks_exact(128).take(MAX_ENTRIES) {
         let Some((_, what, kind)) = TYPES.iter().find(|(guid, ..)| entry.starts_with(*guid)) else {

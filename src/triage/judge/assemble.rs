@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     DamageMap, Facts, JudgeOptions,
     ecb::{self, Ecb},
-    edge, leftover, placed, rule,
+    edge, leftover, loose, placed, rule,
     runs::{Run, State, overlay, push},
     second,
     segments::segments,
@@ -16,7 +16,8 @@ use crate::{
     finding::{Evidence, EvidenceKind, Finding, Weight},
     source::Source,
     triage::{
-        lanes, leaks,
+        lanes::{self, FoundLattice, Testimony},
+        leaks,
         pattern::{Rule, RuleKind},
         quick,
         structure::{self, Explained, Strength, Walks},
@@ -26,6 +27,10 @@ use crate::{
 /// Why bytes that may be ciphertext are not called so.
 const UNEXPLAINED: &str =
     "random-like (chi-square 182 to 340 per 4 KiB), and neither a structure nor a rule explains it";
+
+/// Why bytes that do not look encrypted are not called intact.
+const UNTOLD: &str = "compressed or rich throughout, without empty space: encryption of a few bytes \
+                      in each period (64 in 192 or 6400, 16 in 32) would not show";
 
 /// Evidence on the way to the map.
 pub(super) struct Reasons(Vec<Evidence>);
@@ -77,7 +82,8 @@ pub fn judge_after(
     let owners = quick::owner_encrypted(source, original);
     let explained = structure::explain(source, &survey, original, walks);
     let survey = &survey.retoned(&tones(&owners, &explained));
-    let lattice = lanes::find(source, survey, original);
+    let islands = lanes::Seen::read(source, survey, original);
+    let mut lattice = lanes::find(source, survey, &islands, original);
     let mut segments = segments(source, survey, original);
     let mut rule = rule::find(survey, &segments, lattice.as_ref(), facts, original);
     let mut original = original;
@@ -91,13 +97,30 @@ pub fn judge_after(
         segments = found.segments;
         rule = Some(found.rule);
     }
+    let mut untold = None;
+    // A rule shows what the attack was.
+    if rule.is_none() && !options.strict {
+        match lanes::testimony(source, survey, original) {
+            Testimony::Seen(found) if facts.attacked.is_some() => {
+                rule = rule::find(survey, &segments, Some(&found), facts, original);
+                lattice = Some(found);
+            }
+            Testimony::Denied => {}
+            open => {
+                untold = Some(reasons.add(EvidenceKind::Statistic, 0..original, UNTOLD));
+                if let Testimony::Seen(found) = open {
+                    findings.push(lattice_finding(&found, facts));
+                }
+            }
+        }
+    }
     let second = lattice.as_ref().and_then(|_| second::find(survey, &segments, facts, original));
     let off_lattice = lattice
         .as_ref()
         .filter(|_| !options.strict && second.is_none())
         .map(|found| found.sure.clone());
 
-    let mut runs = base(survey, rule.as_ref(), options, &mut reasons);
+    let mut runs = base(survey, rule.as_ref(), (options, untold), &mut reasons);
     if let Some(rule) = rule.filter(|r| r.run > 0 && r.kind != RuleKind::Lattice && !options.strict)
     {
         let found = leftover::compressed(source, survey, &rule, original, &mut reasons);
@@ -106,7 +129,11 @@ pub fn judge_after(
     if let Some(sure) = off_lattice {
         runs = second::off_lattice(runs, survey, &segments, &sure, &mut reasons);
     }
-    runs = overlay(runs, owner_runs(survey, &owners, &explained, &mut reasons));
+    runs = overlay(runs, owner_runs(survey, &owners, &explained, (options, untold), &mut reasons));
+    runs = overlay(
+        runs,
+        contradicted(&explained, rule.as_ref(), lattice.as_ref(), original, &mut reasons),
+    );
     let edges_by = second.as_ref().or(rule.as_ref());
     runs = overlay(runs, edge::edge_runs(survey, &segments, edges_by, original, &mut reasons));
     if let Some(rule) = &rule {
@@ -135,6 +162,11 @@ pub fn judge_after(
     }
     if let Some(found) = &lattice {
         findings.extend(leaks::same_bytes(found, &facts.path));
+    }
+    if let Some(found) = lanes::loose(&islands, lattice.as_ref()) {
+        let hiding = loose::hiding(source, survey, &runs, &found, &mut reasons);
+        runs = overlay(runs, hiding);
+        findings.push(loose::finding(&found, facts));
     }
     findings.extend(period);
     if let Some(found) = ecb::find(source, survey, original) {
@@ -167,23 +199,41 @@ fn tones(
     let mut all: Vec<(Range<u64>, Tone)> =
         owners.iter().map(|(range, _)| (range.clone(), Tone::Owner)).collect();
     let outside = |at: u64| !owners.iter().any(|(range, _)| range.contains(&at));
-    all.extend(explained.iter().filter(|e| outside(e.range.start)).map(|e| {
+    all.extend(explained.iter().filter(|e| outside(e.range.start)).filter_map(|e| {
         let tone = match e.strength {
             Strength::Named => Tone::Owner,
             Strength::Walked => Tone::Walked,
             Strength::Proven => Tone::Proven,
+            Strength::Contradicted => return None,
         };
-        (e.range.clone(), tone)
+        Some((e.range.clone(), tone))
     }));
     all.sort_by_key(|(range, _)| range.start);
     all
+}
+
+fn lattice_finding(found: &FoundLattice, facts: &Facts) -> Finding {
+    Finding {
+        code: "map.lattice-suspected".to_owned(),
+        weight: Weight::Note,
+        path: facts.path.clone(),
+        offset_bytes: Some(found.lattice.origin),
+        what: format!(
+            "{} bytes of every {} look random, and those between do not, in {} of {} stretches looked \
+             at: a locker's work, or records that hold keys or hashes",
+            found.lattice.run, found.lattice.period, found.islands, found.looked
+        ),
+        next: Some(
+            "hold it against a copy from before, or look at the bytes themselves".to_owned(),
+        ),
+    }
 }
 
 /// What each piece is without any rule.
 fn base(
     survey: &Survey,
     rule: Option<&Rule>,
-    options: JudgeOptions,
+    (options, untold): (JudgeOptions, Option<usize>),
     reasons: &mut Reasons,
 ) -> Vec<Run> {
     let all = 0..survey.size_bytes;
@@ -212,16 +262,20 @@ fn base(
         "inside a volume or file that its owner encrypted: looks the same damaged or not",
     );
     // Strictly, only what is proven is intact.
-    let likely = if options.strict { State::Undetermined } else { State::Intact };
+    let likely = |evidence: usize| match untold {
+        Some(untold) => (State::Undetermined, untold),
+        None if options.strict => (State::Undetermined, evidence),
+        None => (State::Intact, evidence),
+    };
     let mut runs = Vec::with_capacity(survey.pieces.len());
     for piece in &survey.pieces {
         let (state, evidence) = match piece.tone {
             Tone::Absent => (State::Absent, absent),
             Tone::Zero => (State::Zero, zero),
             Tone::Unreadable => (State::Unreadable, unreadable),
-            Tone::Plain => (likely, plain),
-            Tone::Packed => (likely, packed),
-            Tone::Walked => (likely, walked),
+            Tone::Plain => likely(plain),
+            Tone::Packed => likely(packed),
+            Tone::Walked => likely(walked),
             Tone::Proven => (State::Intact, proven),
             Tone::Owner => (State::Undetermined, owner),
             Tone::Doubtful if rule.is_some_and(|r| r.run > 0) && !options.strict => {
@@ -239,6 +293,7 @@ fn owner_runs(
     survey: &Survey,
     owners: &[(Range<u64>, &'static str)],
     explained: &[Explained],
+    (options, untold): (JudgeOptions, Option<usize>),
     reasons: &mut Reasons,
 ) -> Vec<Run> {
     let mut out: Vec<Run> = Vec::new();
@@ -251,18 +306,31 @@ fn owner_runs(
             Strength::Named => (Tone::Owner, format!("inside {}", one.what)),
             Strength::Walked => (Tone::Walked, one.what.to_owned()),
             Strength::Proven => (Tone::Proven, one.what.to_owned()),
+            Strength::Contradicted => continue,
         };
         all.push((one.range.clone(), tone, text));
     }
     all.sort_by_key(|(range, ..)| range.start);
+    let doubts_plain = options.strict || untold.is_some();
     for (range, tone, text) in all {
+        if tone == Tone::Proven && doubts_plain {
+            let why = reasons.add(EvidenceKind::Structure, range.clone(), text);
+            let start = range.start.max(out.last().map_or(0, |r| r.end));
+            out.push(Run::new(start..range.end.max(start), State::Intact, why));
+            continue;
+        }
         let pieces: Vec<_> = survey.over(&range).iter().filter(|p| p.tone == tone).collect();
         if pieces.is_empty() {
             continue;
         }
         let why = reasons.add(EvidenceKind::Structure, range.clone(), text);
         for piece in pieces {
-            let state = if tone == Tone::Owner { State::Undetermined } else { State::Intact };
+            let (state, why) = match (tone, untold) {
+                (Tone::Walked, Some(untold)) => (State::Undetermined, untold),
+                (Tone::Walked, None) if options.strict => (State::Undetermined, why),
+                (Tone::Owner, _) => (State::Undetermined, why),
+                _ => (State::Intact, why),
+            };
             let start = piece.start.max(range.start).max(out.last().map_or(0, |r| r.end));
             let end = piece.end.min(range.end);
             if start < end {
@@ -271,6 +339,31 @@ fn owner_runs(
         }
     }
     out
+}
+
+/// Containers whose checksum says that something inside them is damaged, where no rule places it.
+fn contradicted(
+    explained: &[Explained],
+    rule: Option<&Rule>,
+    lattice: Option<&FoundLattice>,
+    size: u64,
+    reasons: &mut Reasons,
+) -> Vec<Run> {
+    let is_placed = |range: &Range<u64>| {
+        lattice.is_some_and(|l| l.possible.start < range.end && range.start < l.possible.end)
+            || rule.is_some_and(|rule| {
+                let hit = |run: &Range<u64>| run.start < range.end && range.start < run.end;
+                rule.ranges(range.clone(), size).any(|run| hit(&run))
+            })
+    };
+    explained
+        .iter()
+        .filter(|one| one.strength == Strength::Contradicted && !is_placed(&one.range))
+        .map(|one| {
+            let why = reasons.add(EvidenceKind::Structure, one.range.clone(), one.what);
+            Run::new(one.range.clone(), State::Undetermined, why)
+        })
+        .collect()
 }
 
 /// Where a cipher is used block by block, nothing looks random: what is seen between the

@@ -8,6 +8,7 @@ mod assemble;
 mod ecb;
 mod edge;
 mod leftover;
+mod loose;
 mod placed;
 mod rule;
 mod runs;

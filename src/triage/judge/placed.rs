@@ -304,9 +304,14 @@ pub(super) fn with_lattice(
         EvidenceKind::Pattern,
         found.sure.clone(),
         format!(
-            "{} bytes of every {}, seen as {} islands in empty space ({} looked at){}",
+            "{} bytes of every {}, seen {} {} ({} looked at){}",
             lattice.run,
             lattice.period,
+            if found.in_empty_space {
+                "as islands in empty space:"
+            } else {
+                "to break the law of the bytes round them in stretches of 64 KiB:"
+            },
             found.islands,
             found.looked,
             if found.same_bytes { "; all hold the same bytes" } else { "" }

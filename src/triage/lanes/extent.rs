@@ -54,7 +54,12 @@ pub(super) fn extent(
 }
 
 /// The change point inside `zone`: the lowest and the highest place that are possible.
-fn cut(source: &dyn ReadAt, lattice: &Lattice, zone: Range<u64>, is_begin: bool) -> (u64, u64) {
+pub(super) fn cut(
+    source: &dyn ReadAt,
+    lattice: &Lattice,
+    zone: Range<u64>,
+    is_begin: bool,
+) -> (u64, u64) {
     if zone.end - zone.start > MOST_WEIGHED {
         return (zone.start, zone.end);
     }
@@ -89,7 +94,7 @@ fn entropy(counts: &[u64; 256], total: f64) -> f64 {
 }
 
 /// For each whole small run in `bytes`, by how many bits it is likelier as plaintext.
-fn weigh(lattice: &Lattice, at: u64, bytes: &[u8]) -> Vec<(u64, f64)> {
+pub(super) fn weigh(lattice: &Lattice, at: u64, bytes: &[u8]) -> Vec<(u64, f64)> {
     let phase = lattice.origin % lattice.period;
     let mut off = ByteHistogram::default();
     let mut runs: Vec<Range<usize>> = Vec::new();
@@ -129,10 +134,10 @@ fn weigh(lattice: &Lattice, at: u64, bytes: &[u8]) -> Vec<(u64, f64)> {
 }
 
 /// How many bits likelier each byte is as plaintext like that around than as ciphertext.
-struct Law([f64; 256]);
+pub(super) struct Law([f64; 256]);
 
 impl Law {
-    fn of(near: &ByteHistogram) -> Self {
+    pub(super) fn of(near: &ByteHistogram) -> Self {
         let (total, counts) = (near.total() as f64 + 1.0, near.counts());
         // Where the bytes off the lattice look random, those on it say nothing.
         if entropy(counts, total) > TELLS_NOTHING - OF_FEW / total {
@@ -145,7 +150,7 @@ impl Law {
         }))
     }
 
-    fn bits(&self, run: &[u8]) -> f64 {
+    pub(super) fn bits(&self, run: &[u8]) -> f64 {
         run.iter().map(|&byte| self.0[usize::from(byte)]).sum()
     }
 }

@@ -8,6 +8,11 @@ use crate::triage::judge::Survey;
 const GAP: usize = 8;
 const BLOCK: u64 = 4096;
 
+/// Fewer bytes than this are varied by chance.
+const FEWEST_RICH: usize = 16;
+/// Share of the byte values that random bytes would hold.
+const RICH: f64 = 0.85;
+
 /// One dense stretch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Island {
@@ -19,15 +24,42 @@ pub(super) struct Island {
     pub(super) bytes: Vec<u8>,
 }
 
+impl Island {
+    /// Whether its bytes are about as varied as random ones: neither text nor a table is.
+    pub(super) fn is_rich(&self) -> bool {
+        self.bytes.len() >= FEWEST_RICH && variety(&self.bytes) >= RICH * varied(self.bytes.len())
+    }
+}
+
+/// How many byte values there are.
+fn variety(bytes: &[u8]) -> f64 {
+    let mut seen = [false; 256];
+    for &byte in bytes {
+        seen[usize::from(byte)] = true;
+    }
+    seen.into_iter().map(f64::from).sum()
+}
+
+/// How many byte values random bytes of this number hold, on average.
+pub(in crate::triage) fn varied(bytes: usize) -> f64 {
+    256.0 * (1.0 - (255.0_f64 / 256.0).powf(bytes as f64))
+}
+
 /// Islands of up to `most` blocks, spread evenly over those that show any, in order.
 pub(super) fn read(source: &dyn ReadAt, survey: &Survey, size: u64, most: usize) -> Vec<Island> {
-    let mut blocks: Vec<u64> = survey
-        .islands
-        .iter()
-        .map(|island| island.start / BLOCK * BLOCK)
-        .chain(survey.mixed.iter().copied())
-        .filter(|at| at + BLOCK <= size)
-        .collect();
+    let places = survey.islands.iter().map(|island| island.start / BLOCK * BLOCK);
+    of_blocks(source, places.chain(survey.mixed.iter().copied()).collect(), size, most)
+}
+
+/// The rich ones of up to `most` blocks that hold zeros and else varied bytes.
+pub(super) fn rich(source: &dyn ReadAt, survey: &Survey, size: u64, most: usize) -> Vec<Island> {
+    let mut all = of_blocks(source, survey.mixed.clone(), size, most);
+    all.retain(Island::is_rich);
+    all
+}
+
+fn of_blocks(source: &dyn ReadAt, mut blocks: Vec<u64>, size: u64, most: usize) -> Vec<Island> {
+    blocks.retain(|at| at + BLOCK <= size);
     blocks.sort_unstable();
     blocks.dedup();
     // Neighbours belong together: stretches of blocks, not single ones.

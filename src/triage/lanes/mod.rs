@@ -6,6 +6,8 @@
 
 mod extent;
 mod islands;
+mod loose;
+mod rich;
 
 use std::{collections::HashMap, ops::Range};
 
@@ -16,6 +18,9 @@ use super::{
     measure::{ByteHistogram, ChiSquare},
 };
 use islands::Island;
+pub(in crate::triage) use islands::varied;
+pub use loose::{Loose, loose};
+pub use rich::{Testimony, testimony};
 
 /// A lattice and where it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +31,12 @@ pub struct FoundLattice {
     pub sure: Range<u64>,
     /// It holds nowhere outside this.
     pub possible: Range<u64>,
-    /// Islands that lie on it.
+    /// Islands that lie on it, or stretches whose law its bytes break.
     pub islands: u64,
-    /// Islands that were looked at.
+    /// Islands or stretches that were looked at.
     pub looked: u64,
+    /// Whether islands in empty space show it, not the law of the bytes round it.
+    pub in_empty_space: bool,
     /// Whether all its runs hold the same bytes: one key stream used over and over.
     pub same_bytes: bool,
     /// Where a head before it ends that shows the same bytes one after another.
@@ -45,25 +52,47 @@ const LONGEST_PERIOD: u64 = 1 << 20;
 /// Blocks read again at most.
 const MOST_BLOCKS: usize = 2048;
 
+/// Islands that were read again.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Of all kinds.
+    all: Vec<Island>,
+    /// As varied as ciphertext: few on a disk that nothing happened to.
+    rich: Vec<Island>,
+}
+
+impl Seen {
+    /// Reads them; the ragged ends of long runs of ciphertext are none.
+    #[must_use]
+    pub fn read(source: &dyn ReadAt, survey: &Survey, size: u64) -> Self {
+        let random = |at: Option<u64>| {
+            at.and_then(|at| survey.tone_at(at)).is_some_and(|tone| tone.may_be_ciphertext())
+        };
+        let is_one = |i: &Island| !random(i.start.checked_sub(1)) && !random(Some(i.end));
+        let mut all = islands::read(source, survey, size, MOST_BLOCKS);
+        let mut rich = islands::rich(source, survey, size, MOST_BLOCKS);
+        all.retain(is_one);
+        rich.retain(is_one);
+        Self { all, rich }
+    }
+}
+
 /// The lattice over `size` bytes, if islands show one.
 #[must_use]
-pub fn find(source: &dyn ReadAt, survey: &Survey, size: u64) -> Option<FoundLattice> {
-    let mut islands = islands::read(source, survey, size, MOST_BLOCKS);
-    // The ragged end of a long run of ciphertext is no island.
-    let random = |at: Option<u64>| {
-        at.and_then(|at| survey.tone_at(at)).is_some_and(|tone| tone.may_be_ciphertext())
-    };
-    islands.retain(|i| !random(i.start.checked_sub(1)) && !random(Some(i.end)));
-    if (islands.len() as u64) < FEWEST {
-        return None;
-    }
+pub fn find(source: &dyn ReadAt, survey: &Survey, seen: &Seen, size: u64) -> Option<FoundLattice> {
     let mut best: Option<FoundLattice> = None;
-    for period in periods(&islands) {
-        if let Some(found) = at_period(source, survey, &islands, period, size)
-            // A part of the period explains as much; only one that explains more is better.
-            && best.as_ref().is_none_or(|b| found.islands * 10 > b.islands * 11)
-        {
-            best = Some(found);
+    // Among many islands of plaintext, the distances of a few runs drown: the rich ones show them.
+    for islands in [&seen.all, &seen.rich] {
+        if (islands.len() as u64) < FEWEST {
+            continue;
+        }
+        for period in periods(islands) {
+            if let Some(found) = at_period(source, survey, islands, period, size)
+                // A part of the period explains as much; only one that explains more is better.
+                && best.as_ref().is_none_or(|b| found.islands * 10 > b.islands * 11)
+            {
+                best = Some(found);
+            }
         }
     }
     best
@@ -112,6 +141,7 @@ fn at_period(
         possible,
         islands: fits.len() as u64,
         looked: islands.len() as u64,
+        in_empty_space: true,
         same_bytes: same.is_some(),
         head_end,
     })

@@ -57,11 +57,8 @@ pub(super) fn zstd(cursor: &mut Cursor<'_>) -> Option<Walk> {
         }
     }
     if is_wrong {
-        return Some(Walk {
-            walked_to: good,
-            name: Some("a zstd frame whose content is not what its checksum says: damaged inside"),
-            ..Walk::default()
-        });
+        let what = "a zstd frame whose content is not what its checksum says: damaged inside";
+        return Some(Walk::contradicted(good, what));
     }
     // The block that leads nowhere may be where damage begins.
     let to = if whole { good } else { good.saturating_sub(1 << 17) };

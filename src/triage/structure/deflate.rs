@@ -139,6 +139,16 @@ fn broken(at: u64, what: &'static str) -> Walk {
     Walk { walked_to: at.saturating_sub(BACK_BYTES), what, ..Walk::default() }
 }
 
+/// Whether so many bytes came out as the container states, give or take what damage inside it
+/// changes. Where a file goes on elsewhere, other bytes stand in the place of its length.
+fn is_near(stated: u32, made: u32) -> bool {
+    stated.abs_diff(made) <= made / 64
+}
+
+const DAMAGED_GZIP: &str = "gzip member, about as long as it states, and its CRC-32 is wrong: \
+                            something inside it is damaged, and nothing says where";
+const DAMAGED_ZIP: &str = "ZIP entry, about as long as it states, and its CRC-32 is wrong: \
+                           something inside it is damaged, and nothing says where";
 const BROKEN_GZIP: &str = "gzip member, decoded as far as it goes";
 const BROKEN_ZLIB: &str = "zlib stream, decoded as far as it goes";
 const BROKEN_ZIP: &str = "ZIP entry, decoded as far as it goes";
@@ -166,11 +176,13 @@ pub(super) fn gzip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<W
         Ended::Whole(Sum { crc, .. }, broken_at) => {
             let stated = u32::from_le_bytes(cursor.take()?);
             let length = u32::from_le_bytes(cursor.take()?);
-            match (stated == crc.sum(), length == crc.amount()) {
-                (true, true) => Some(Walk::proven(cursor.at(), "gzip member, CRC-32 right")),
+            match (stated == crc.sum(), is_near(length, crc.amount())) {
+                (true, _) if length == crc.amount() => {
+                    Some(Walk::proven(cursor.at(), "gzip member, CRC-32 right"))
+                }
+                (true, _) => None,
+                (false, true) => Some(Walk::contradicted(cursor.at(), DAMAGED_GZIP)),
                 (false, false) => Some(broken(broken_at, BROKEN_GZIP)),
-                // Something inside it is damaged, and nothing says where.
-                _ => None,
             }
         }
         Ended::Broken(at) => Some(broken(at, BROKEN_GZIP)),
@@ -229,8 +241,12 @@ pub(super) fn zip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Wa
                     let _: [u8; 4] = cursor.take()?;
                     told = u32::from_le_bytes(cursor.take()?);
                 }
-                match (stated == sum.sum(), told == sum.amount() || told == u32::MAX) {
-                    (true, true) => Some(Walk::proven(cursor.at(), "ZIP entry, CRC-32 right")),
+                let is_told = told == u32::MAX;
+                match (stated == sum.sum(), is_told || is_near(told, sum.amount())) {
+                    (true, _) if is_told || told == sum.amount() => {
+                        Some(Walk::proven(cursor.at(), "ZIP entry, CRC-32 right"))
+                    }
+                    (false, true) if !is_told => Some(Walk::contradicted(cursor.at(), DAMAGED_ZIP)),
                     (false, false) => Some(broken(broken_at, BROKEN_ZIP)),
                     _ => None,
                 }

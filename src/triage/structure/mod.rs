@@ -33,11 +33,17 @@ struct Walk {
     what: &'static str,
     /// What it is, where following it says nothing about its content.
     name: Option<&'static str>,
+    /// Whether its checksum says that something inside it is not as it was.
+    is_contradicted: bool,
 }
 
 impl Walk {
     fn proven(to: u64, what: &'static str) -> Self {
-        Self { proven_to: to, walked_to: to, what, name: None }
+        Self { proven_to: to, walked_to: to, what, ..Self::default() }
+    }
+
+    fn contradicted(to: u64, what: &'static str) -> Self {
+        Self { walked_to: to, what, is_contradicted: true, ..Self::default() }
     }
 
     /// Where it was followed to, one way or the other.
@@ -56,6 +62,8 @@ pub enum Strength {
     Walked,
     /// A checksum holds.
     Proven,
+    /// A checksum does not hold: something inside is damaged, and nothing says where.
+    Contradicted,
 }
 
 /// A stretch that a container explains.
@@ -281,6 +289,10 @@ fn keep(found: &mut Vec<Explained>, start: u64, walk: &Walk) {
         }
     };
     put(start..walk.proven_to, Strength::Proven);
+    if walk.is_contradicted {
+        put(start..walk.walked_to, Strength::Contradicted);
+        return;
+    }
     match walk.name {
         Some(name) => found.push(Explained {
             range: start..walk.walked_to,

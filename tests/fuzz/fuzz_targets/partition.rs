@@ -16,8 +16,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let Ok(mut header) = f::GptHeader::parse(bytes, ByteOffset(0)) else { continue };
         assert!(header.array_bytes() <= f::MAX_ENTRIES_BYTES);
         let array = bytes.get(512..).unwrap_or_default();
-        let _ = header.partitions(array);
+        let _ = header.partitions(array, 512);
         header.entries_crc = crc32fast::hash(array);
-        let _ = header.partitions(array);
+        let _ = header.partitions(array, 4096);
+        assert!(header.sector_bytes(0).is_none_or(|_| header.my_lba == 0));
     }
 });

@@ -5,6 +5,8 @@ use std::ops::Range;
 use super::{LOOK_BYTES, Place, is_random, structure, u32_at, u64_at, volume};
 
 const SECTOR: u64 = 512;
+/// Sectors that a GPT may be counted in; the disk tells nothing of it.
+const SECTORS: [u64; 2] = [SECTOR, 4096];
 /// More partitions than this are not looked at.
 const MAX_PARTITIONS: usize = 16;
 /// A partition array longer than this is not believed.
@@ -19,6 +21,8 @@ struct Promise {
 
 /// A GPT whose CRCs are right.
 struct Gpt {
+    /// Where it lies.
+    at: u64,
     partitions: Vec<Promise>,
     /// Where it says that its copy lies.
     other_at: u64,
@@ -27,12 +31,14 @@ struct Gpt {
 pub(super) fn look(place: &mut Place<'_>) {
     let Some(head) = place.read(0, 64 * 1024) else { return };
     place.found.head_is_random = is_random(&head);
-    let primary = gpt(place, head.get(512..1024).unwrap_or_default(), SECTOR);
+    let primary = [(512..1024, SECTOR), (4096..4608, 4096)]
+        .into_iter()
+        .find_map(|(range, at)| gpt(place, head.get(range).unwrap_or_default(), at));
     let backup = backup(place, primary.as_ref());
     let mbr = mbr(place, &head);
     if let Some(table) = &primary {
         let detail = format!("GPT with {} partitions, CRCs right", table.partitions.len());
-        place.found.intact(SECTOR, SECTOR, detail);
+        place.found.intact(table.at, SECTOR, detail);
     }
     if let Some(table) = &mbr {
         place.found.intact(0, SECTOR, format!("MBR with {} partitions in range", table.len()));
@@ -65,20 +71,20 @@ pub(super) fn look(place: &mut Place<'_>) {
 
 /// The copy where the primary says, or in the last sector where there is none.
 fn backup(place: &mut Place<'_>, primary: Option<&Gpt>) -> Option<Gpt> {
-    let last_at = (place.size / SECTOR).saturating_sub(1) * SECTOR;
-    let at = primary.map_or(last_at, |table| table.other_at);
-    if at <= SECTOR {
-        return None;
-    }
-    // A disk in several extents has its end in another file.
-    let sector = place.read(at, 512)?;
-    if let Some(table) = gpt(place, &sector, at) {
-        let detail = format!("backup GPT with {} partitions, CRCs right", table.partitions.len());
-        place.found.intact(at, SECTOR, detail);
-        return Some(table);
-    }
-    if primary.is_some() {
-        place.wreck(at, &sector, "the backup GPT must be");
+    let last = |sector: u64| (place.size / sector).saturating_sub(1) * sector;
+    let places = primary.map_or(SECTORS.map(last).to_vec(), |table| vec![table.other_at]);
+    for at in places.into_iter().filter(|at| *at > SECTOR) {
+        // A disk in several extents has its end in another file.
+        let sector = place.read(at, 512)?;
+        if let Some(table) = gpt(place, &sector, at) {
+            let detail =
+                format!("backup GPT with {} partitions, CRCs right", table.partitions.len());
+            place.found.intact(at, SECTOR, detail);
+            return Some(table);
+        }
+        if primary.is_some() {
+            place.wreck(at, &sector, "the backup GPT must be");
+        }
     }
     None
 }
@@ -109,12 +115,12 @@ fn gpt(place: &mut Place<'_>, sector: &[u8], at: u64) -> Option<Gpt> {
     }
     let mut header = sector.get(..header_bytes)?.to_vec();
     header.get_mut(16..20)?.fill(0);
-    if crc32fast::hash(&header) != u32_at(sector, 16)?
-        || u64_at(sector, 24)?.checked_mul(SECTOR)? != at
-    {
+    if crc32fast::hash(&header) != u32_at(sector, 16)? {
         return None;
     }
-    let entries_at = u64_at(sector, 72)?.checked_mul(SECTOR)?;
+    let own = u64_at(sector, 24)?;
+    let unit = SECTORS.into_iter().find(|unit| own.checked_mul(*unit) == Some(at))?;
+    let entries_at = u64_at(sector, 72)?.checked_mul(unit)?;
     let (count, size) = (u64::from(u32_at(sector, 80)?), u64::from(u32_at(sector, 84)?));
     let length = count.checked_mul(size)?;
     if size < 128 || length > MAX_ENTRIES_BYTES || entries_at.checked_add(length)? > place.size {
@@ -128,13 +134,13 @@ fn gpt(place: &mut Place<'_>, sector: &[u8], at: u64) -> Option<Gpt> {
         .chunks_exact(usize::try_from(size).ok()?)
         .filter(|entry| entry.iter().take(16).any(|byte| *byte != 0))
         .filter_map(|entry| {
-            let start = u64_at(entry, 32)?.checked_mul(SECTOR)?;
-            let end = u64_at(entry, 40)?.checked_add(1)?.checked_mul(SECTOR)?;
+            let start = u64_at(entry, 32)?.checked_mul(unit)?;
+            let end = u64_at(entry, 40)?.checked_add(1)?.checked_mul(unit)?;
             let is_volume = !NO_VOLUME.iter().any(|kind| entry.starts_with(kind));
             (start < end).then_some(Promise { at: start..end, is_volume })
         })
         .collect();
-    Some(Gpt { partitions, other_at: u64_at(sector, 32)?.checked_mul(SECTOR)? })
+    Some(Gpt { at, partitions, other_at: u64_at(sector, 32)?.checked_mul(unit)? })
 }
 
 /// Kinds of GPT partition that begin with no volume: BIOS boot, Microsoft reserved, PReP boot,
