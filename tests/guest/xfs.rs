@@ -30,8 +30,17 @@ const KINDS: [Kind; 3] = [
         &["-b", "size=1024", "-n", "size=4096", "-i", "nrext64=1", "-m", "rmapbt=1"],
     ),
     (
-        "XFS as of old: folders of 16 KiB, no sparse chunks, no big times, no shared blocks",
-        &["-n", "size=16384", "-i", "sparse=0", "-m", "bigtime=0,reflink=0,finobt=0,inobtcount=0"],
+        "XFS as of old, sectors and folders of many KiB: no sparse chunks, big times, shared blocks",
+        &[
+            "-s",
+            "size=4096",
+            "-n",
+            "size=16384",
+            "-i",
+            "sparse=0",
+            "-m",
+            "bigtime=0,reflink=0,finobt=0,inobtcount=0",
+        ],
     ),
 ];
 
@@ -59,9 +68,10 @@ impl Drop for Mount<'_> {
 fn can_mount() -> bool {
     let _ = Command::new("modprobe").arg("xfs").output();
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    let can = known.lines().any(|line| line.ends_with("\txfs"));
+    let has_loops = Path::new("/dev/loop-control").exists();
+    let can = has_loops && known.lines().any(|line| line.ends_with("\txfs"));
     if !can {
-        println!("the kernel has no XFS: skipped");
+        println!("the kernel has no XFS, or no loop devices: skipped");
     }
     can
 }

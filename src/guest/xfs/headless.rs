@@ -34,8 +34,10 @@ pub(super) fn headless(
     let folder_log = of_folders.and_then(|log| log.checked_sub(block_log)).unwrap_or(0);
     let voices = hits.blocks.iter().take(MOST);
     let start = most(voices.filter_map(|hit| hit.at.checked_sub(hit.offset)))?;
-    let group_blocks = by_heads(hits, start, block_bytes)
-        .or_else(|| by_inodes(hits, start, block_bytes, inode_bytes))?;
+    let (group_blocks, sector_bytes) = match by_heads(hits, start, block_bytes) {
+        Some(known) => known,
+        None => (by_inodes(hits, start, block_bytes, inode_bytes)?, 512),
+    };
     let end = table.partitions.iter().find(|partition| partition.start == start);
     let end = end.map_or(ground.size(), |partition| partition.end.min(ground.size()));
     let blocks = end.checked_sub(start)? / block_bytes;
@@ -45,6 +47,7 @@ pub(super) fn headless(
         (group_blocks, blocks),
         u32::try_from(folder_log).ok()?,
     )?;
+    let shape = Superblock { sector_bytes, ..shape };
     let what = "no superblock is left; its structures tell sizes of blocks, inodes and groups";
     Some((shape, what.to_owned()))
 }
@@ -57,20 +60,26 @@ fn most(values: impl Iterator<Item = u64>) -> Option<u64> {
     counts.into_iter().max_by_key(|(value, count)| (*count, *value)).map(|(value, _)| value)
 }
 
-/// Blocks of a group, by heads of groups that lie where they must.
-fn by_heads(hits: &VolumeHits, start: u64, block_bytes: u64) -> Option<u64> {
-    let asked = hits.heads.iter().filter_map(|(at, head)| {
-        let before = at.checked_sub(start)?;
-        if head.group == 0 {
-            // Alone, the first may be the last one too, and smaller.
-            return (hits.heads.len() > 1).then_some(head.blocks);
+/// Blocks of a group and bytes of a sector, by heads of groups: each lies in its group's second
+/// sector.
+fn by_heads(hits: &VolumeHits, start: u64, block_bytes: u64) -> Option<(u64, u64)> {
+    let mut votes: HashMap<(u64, u64), u32> = HashMap::new();
+    for (at, head) in hits.heads.iter().take(MOST) {
+        let Some(before) = at.checked_sub(start) else { continue };
+        for sector in (9..16).map(|log| 1_u64 << log) {
+            let Some(before) = before.checked_sub(sector) else { break };
+            let groups = head.group.saturating_mul(block_bytes);
+            let blocks = match before.checked_div(groups) {
+                None if before == 0 => head.blocks,
+                Some(blocks) if before.is_multiple_of(groups) && blocks >= head.blocks => blocks,
+                _ => continue,
+            };
+            *votes.entry((blocks, sector)).or_insert(0) += 1;
         }
-        let bytes = (before / block_bytes).checked_mul(block_bytes)?;
-        let blocks = (bytes / head.group).checked_div(block_bytes)?;
-        let is_exact = blocks.checked_mul(block_bytes)?.checked_mul(head.group)? == bytes;
-        (is_exact && blocks >= head.blocks).then_some(blocks)
-    });
-    most(asked)
+    }
+    // The first group alone may be the last one too, and smaller than others were.
+    let best = votes.into_iter().max_by_key(|(pair, count)| (*count, *pair));
+    best.filter(|(_, count)| *count >= 2).map(|(pair, _)| pair)
 }
 
 /// Blocks of a group, by numbers and places of inodes outside of the first one.
