@@ -15,6 +15,7 @@ mod ext;
 mod hostile;
 mod logs;
 mod windows;
+mod xfs;
 
 use std::{
     collections::BTreeMap,
@@ -218,6 +219,8 @@ struct Score {
     /// Of the whole ones, those with content that does not prove itself.
     intact: usize,
     wrong: Vec<String>,
+    /// Of those that survive, the ones not found, by record.
+    missed: Vec<u64>,
 }
 
 fn score(truth: &Truth, encrypted: &[Range<u64>], found: &[Found]) -> Score {
@@ -249,6 +252,9 @@ fn score(truth: &Truth, encrypted: &[Range<u64>], found: &[Found]) -> Score {
         if survives {
             score.survive += 1;
             score.found += usize::from(whole.contains_key(key));
+            if !whole.contains_key(key) {
+                score.missed.push(key.0);
+            }
         }
     }
     score
