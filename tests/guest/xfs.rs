@@ -60,7 +60,14 @@ impl<'a> Mount<'a> {
 
 impl Drop for Mount<'_> {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.at).status();
+        // What another test begins holds open files of this one for a moment.
+        for _ in 0..200 {
+            let done = Command::new("umount").arg(self.at).output();
+            if done.is_ok_and(|done| done.status.success()) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
     }
 }
 
@@ -303,15 +310,20 @@ fn nothing_wrong_is_handed_out_of_an_attacked_xfs_volume() {
             // Whether an inode is in use stands at the start of its group; folders tell of others.
             let shape = Superblock::parse(&disk.bytes[START as usize..]).unwrap();
             let is_told = |inode: &u64| {
+                // A tree of extents, or a link's target, lies elsewhere and may be lost alone.
+                let file = truth.get(&(*inode, String::new())).map(|one| &one.file);
+                if file.is_some_and(|file| file.places.len() > 9 || file.kind == "symbolic link") {
+                    return false;
+                }
                 let (group, _) = shape.inode_group(*inode);
                 let start = START + shape.group_offset(group).unwrap();
                 is_left(start..start + 8 * shape.block_bytes)
             };
             let untold = known.missed.iter().filter(|inode| !is_told(inode)).count();
             if untold > 0 {
-                println!("whether {untold} inodes are in use is lost");
+                println!("whether {untold} inodes are in use, or their trees, are lost");
             }
-            if known.found * 100 < (known.survive - untold) * 99 || untold * 10 > known.survive {
+            if known.found * 100 < (known.survive - untold) * 99 || untold * 10 > truth.len() {
                 missed.push(format!("{}, {name}: {known:?}", kind.0));
             }
         }

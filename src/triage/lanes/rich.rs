@@ -153,7 +153,7 @@ fn weighed(source: &dyn ReadAt, lattice: &Lattice, parts: &[Part], size: u64) ->
         // Here and there: no lattice does that.
         return Testimony::Untold;
     }
-    let before = denied().filter(|part| part.start < first.start).next_back();
+    let before = denied().rfind(|part| part.start < first.start);
     let after = denied().find(|part| part.start > last.start);
     let begin = before.map_or((0, 0), |part| cut(source, lattice, part.start..first.end(), true));
     let end =
