@@ -33,6 +33,7 @@ pub mod vmsd;
 pub mod vmsn;
 pub mod vmx;
 pub mod vmxf;
+pub mod xfs;
 mod xml;
 
 pub use defect::{Checked, Defect, DefectKind, FormatError};

@@ -14,11 +14,13 @@ mod ground;
 mod judge;
 mod logs;
 pub mod lvm;
+mod names;
 pub mod ntfs;
 pub mod partition;
 pub mod scan;
 mod stream;
 pub mod volumes;
+pub mod xfs;
 
 use std::{io, sync::atomic::AtomicBool};
 
@@ -28,6 +30,7 @@ pub use ground::{Ground, Tally};
 pub use logs::{Chunk, EventLog, LOG_HEAD_BYTES};
 pub use ntfs::NtfsFiles;
 pub use stream::{Stream, StreamReader};
+pub use xfs::XfsFiles;
 
 use scan::Hits;
 use volumes::{Volume, VolumeKind};
@@ -41,6 +44,8 @@ pub enum Files<'a> {
     Ntfs(Box<NtfsFiles<'a>>),
     /// Of ext2, ext3 or ext4.
     Ext(Box<ExtFiles<'a>>),
+    /// Of XFS.
+    Xfs(Box<XfsFiles<'a>>),
 }
 
 impl<'a> Files<'a> {
@@ -54,6 +59,9 @@ impl<'a> Files<'a> {
             VolumeKind::Ext(_) => {
                 ExtFiles::open(ground, hits, volume).map(|files| Self::Ext(Box::new(files)))
             }
+            VolumeKind::Xfs(_) => {
+                XfsFiles::open(ground, hits, volume).map(|files| Self::Xfs(Box::new(files)))
+            }
             VolumeKind::Named(_) | VolumeKind::Unknown => None,
         }
     }
@@ -65,6 +73,7 @@ impl<'a> Files<'a> {
         match self {
             Self::Ntfs(files) => files.mistrust(),
             Self::Ext(files) => files.mistrust(),
+            Self::Xfs(files) => files.mistrust(),
         }
     }
 
@@ -74,6 +83,7 @@ impl<'a> Files<'a> {
         match self {
             Self::Ntfs(files) => files.records(),
             Self::Ext(files) => files.records(),
+            Self::Xfs(files) => files.records(),
         }
     }
 
@@ -83,6 +93,7 @@ impl<'a> Files<'a> {
         match self {
             Self::Ntfs(files) => files.lost_names(),
             Self::Ext(files) => files.lost_names(),
+            Self::Xfs(files) => files.lost_names(),
         }
     }
 
@@ -92,6 +103,7 @@ impl<'a> Files<'a> {
         match self {
             Self::Ntfs(files) => files.rests_on(),
             Self::Ext(files) => files.rests_on(),
+            Self::Xfs(files) => files.rests_on(),
         }
     }
 
@@ -104,6 +116,7 @@ impl<'a> Files<'a> {
         match self {
             Self::Ntfs(files) => files.each(test, stop, sink),
             Self::Ext(files) => files.each(test, stop, sink),
+            Self::Xfs(files) => files.each(test, stop, sink),
         }
     }
 }

@@ -12,7 +12,7 @@ use vmglean_formats::{
     ntfs::{BootSector, FileName, FileRecord, IndexBlock, RecordHead, Reference, kinds},
 };
 
-use super::Ground;
+use super::{Ground, xfs::XfsHits};
 
 /// Structures begin at sectors.
 pub const SECTOR: u64 = 512;
@@ -130,6 +130,8 @@ pub struct Hits {
     pub supers: Vec<SuperHit>,
     /// First blocks of ext folders.
     pub folders: Vec<FolderHit>,
+    /// Structures of XFS.
+    pub xfs: XfsHits,
     /// Sectors that begin as a GPT header does.
     pub gpt: Vec<u64>,
     /// Sectors that begin as a label of LVM2 does.
@@ -175,6 +177,7 @@ impl Hits {
         self.boots.extend(other.boots);
         self.supers.extend(other.supers);
         self.folders.extend(other.folders);
+        self.xfs.take(other.xfs);
         self.gpt.extend(other.gpt);
         self.labels.extend(other.labels);
         self.areas.extend(other.areas);
@@ -274,6 +277,23 @@ fn search(ground: &Ground<'_>, start: u64, bytes: &[u8], own: usize, hits: &mut 
             b"FILE" => record(ground, at, rest, hits),
             b"INDX" => index(ground, at, rest, hits),
             b"EFI " => hits.gpt.push(at),
+            b"XFSB"
+            | b"XAGF"
+            | b"XDB3"
+            | b"XDD3"
+            | b"XDF3"
+            | b"BMA3"
+            | b"IAB3"
+            | b"AB3B"
+            | b"AB3C"
+            | b"FIB3"
+            | b"RMB3"
+            | b"R3FC"
+            | b"XSLM"
+            | b"\xFE\xED\xBA\xBE"
+            | [b'I', b'N', ..] => {
+                hits.xfs.look(ground, at, rest);
+            }
             _ => {
                 if first[3] == b'N' && tail.starts_with(b"TFS    ") {
                     boot(ground, at, rest, hits);

@@ -13,6 +13,7 @@ use super::{
     Ground,
     partition::{Table, table},
     scan::{Hits, RecordHit, SECTOR},
+    xfs::XfsGeometry,
 };
 
 /// Index blocks that must agree where nothing else tells where a volume begins.
@@ -29,6 +30,8 @@ pub enum VolumeKind {
     Ntfs(NtfsGeometry),
     /// ext2, ext3 or ext4, with its geometry.
     Ext(Superblock),
+    /// XFS, with its geometry.
+    Xfs(XfsGeometry),
     /// Something that is named, not read.
     Named(&'static str),
     /// Nothing tells: its first bytes are lost.
@@ -237,6 +240,15 @@ fn named(
         });
     }
     for volume in super::ext::volumes(ground, hits, table) {
+        if volumes.iter().all(|other| other.start != volume.start) {
+            volumes.push(volume);
+        }
+    }
+    for (volume, is_first) in super::xfs::volumes(ground, hits, table) {
+        // Where its superblock begins the volume, nothing else does.
+        if is_first {
+            volumes.retain(|other| other.start != volume.start);
+        }
         if volumes.iter().all(|other| other.start != volume.start) {
             volumes.push(volume);
         }

@@ -16,6 +16,7 @@ mod hostile;
 mod logs;
 mod lvm;
 mod windows;
+mod xfs;
 
 use std::{
     collections::BTreeMap,
@@ -219,6 +220,8 @@ struct Score {
     /// Of the whole ones, those with content that does not prove itself.
     intact: usize,
     wrong: Vec<String>,
+    /// Of those that survive, the ones not found, by record.
+    missed: Vec<u64>,
 }
 
 fn score(truth: &Truth, encrypted: &[Range<u64>], found: &[Found]) -> Score {
@@ -250,6 +253,9 @@ fn score(truth: &Truth, encrypted: &[Range<u64>], found: &[Found]) -> Score {
         if survives {
             score.survive += 1;
             score.found += usize::from(whole.contains_key(key));
+            if !whole.contains_key(key) {
+                score.missed.push(key.0);
+            }
         }
     }
     score

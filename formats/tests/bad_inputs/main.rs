@@ -17,6 +17,7 @@ mod checkpoint;
 mod dictionary;
 mod extent;
 mod firmware;
+mod guest;
 mod host;
 mod machine;
 mod sealed;
@@ -37,6 +38,7 @@ fn all() -> Vec<Table> {
     tables.extend(host::tables());
     tables.extend(sealed::tables());
     tables.extend(extent::tables());
+    tables.extend(guest::tables());
     tables
 }
 

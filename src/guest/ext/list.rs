@@ -19,7 +19,7 @@ use super::{
     inodes::{Entry, Inodes, read_inode},
     journal::{UNTOLD, waiting},
     map::stream,
-    names::{Name, Names, ROOT, Tree},
+    names::{self, ROOT, child},
     reach::reach,
 };
 use crate::guest::{
@@ -27,6 +27,7 @@ use crate::guest::{
     claims::Claims,
     content,
     judge::{Bitmap, Judged, Use, against, blindness, kind_by_name, settle, tested},
+    names::{Name, Names, Tree},
     scan::Hits,
     volumes::{Volume, VolumeKind},
 };
@@ -70,10 +71,10 @@ impl<'a> ExtFiles<'a> {
         let replayed = waiting.copies.len();
         let base = base.with_journal(waiting.copies);
         let inodes = Inodes::read(&base);
-        let names = Names::read(&base, &inodes, &hits.folders);
+        let names = names::read(&base, &inodes, &hits.folders);
         let bitmap = bitmap(&base, &inodes);
         let lost_names =
-            names.all().iter().filter(|name| inodes.find(name.child).is_none()).count();
+            names.all().iter().filter(|name| inodes.find(child(name)).is_none()).count();
         let groups = inodes.groups.len() as u64;
         let mut rests_on =
             format!("descriptors of {} of {groups} groups", groups - inodes.lost_groups);
@@ -137,13 +138,13 @@ impl<'a> ExtFiles<'a> {
     /// # Errors
     /// As the sink says.
     pub fn each(&self, test: bool, stop: &AtomicBool, sink: &mut Sink<'_>) -> io::Result<()> {
-        let mut tree = Tree::new(&self.names);
+        let mut tree = Tree::new(&self.names, Some(u64::from(ROOT)));
         for batch in self.inodes.entries.chunks(BATCH) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
             let named: Vec<(&Entry, Vec<Vec<u8>>)> =
-                batch.iter().map(|entry| (entry, tree.paths(entry.number))).collect();
+                batch.iter().map(|entry| (entry, tree.paths(u64::from(entry.number)))).collect();
             let judged: Vec<Judged> = named
                 .into_par_iter()
                 .filter_map(|(entry, paths)| self.file(entry, paths, test))
@@ -153,7 +154,7 @@ impl<'a> ExtFiles<'a> {
             }
         }
         for name in self.names.all() {
-            if self.inodes.find(name.child).is_none() {
+            if self.inodes.find(child(name)).is_none() {
                 sink(self.lost(name, tree.join(name)), None)?;
             }
         }
@@ -308,7 +309,7 @@ impl<'a> ExtFiles<'a> {
     }
 
     fn kinds_agree(&self, entry: &Entry) -> bool {
-        self.names.of(entry.number).iter().all(|name| {
+        self.names.of(u64::from(entry.number)).iter().all(|name| {
             matches!(
                 (name.kind, entry.kind),
                 (EntryKind::Unknown, _)
@@ -350,7 +351,7 @@ impl<'a> ExtFiles<'a> {
     fn test_map(&self) -> Option<String> {
         let is_provable = |entry: &&Entry| {
             entry.is_live && entry.kind == InodeKind::File && {
-                let names = self.names.of(entry.number);
+                let names = self.names.of(u64::from(entry.number));
                 names.iter().any(|name| content::is_provable(self.names.text(name)))
             }
         };
@@ -364,7 +365,8 @@ impl<'a> ExtFiles<'a> {
                 if inode.size > LARGEST_TRIAL {
                     return None;
                 }
-                let name = self.names.text(self.names.of(entry.number).first()?).to_vec();
+                let name =
+                    self.names.text(self.names.of(u64::from(entry.number)).first()?).to_vec();
                 let (file, _) = self.file(entry, vec![name], true)?;
                 Some((file.content == Content::Proven, file.is_map_alarm()))
             })
@@ -375,13 +377,13 @@ impl<'a> ExtFiles<'a> {
     /// A name whose inode is gone.
     fn lost(&self, name: &Name, path: Vec<u8>) -> GuestFile {
         let size = self.base.shape.inode_bytes;
-        let place = self.inodes.place_of(&self.base, name.child);
+        let place = self.inodes.place_of(&self.base, child(name));
         // Where the inode's place can be read and holds none, it was given up before the attack.
         let is_readable = place.is_some_and(|at| self.ground.is_good(at..at.saturating_add(size)));
         let is_folder = name.kind == EntryKind::Folder;
         GuestFile {
             volume: self.volume.number,
-            record_number: u64::from(name.child),
+            record_number: name.child,
             sequence: 0,
             record_at: None,
             kind: kind_by_name(&path, is_folder),
@@ -390,7 +392,7 @@ impl<'a> ExtFiles<'a> {
             size: 0,
             is_folder,
             is_deleted: is_readable,
-            is_system: self.is_system(name.child),
+            is_system: self.is_system(child(name)),
             is_withheld: false,
             record: RecordFact::Lost,
             extents: Extents::Unknown,

@@ -1,128 +1,55 @@
-//! Names by the entries of folders, and the paths that follow.
-
-use std::collections::HashMap;
+//! Names by the entries of folders.
 
 use rayon::prelude::*;
-use vmglean_formats::ext::{
-    Entries, EntryKind, InodeKind, folder_block_holds, inline_folder, inode_flags,
-};
+use vmglean_formats::ext::{Entries, InodeKind, folder_block_holds, inline_folder, inode_flags};
 
 use super::{
     base::Base,
     inodes::{Entry, Inodes, read_inode},
     map::stream,
 };
-use crate::guest::scan::FolderHit;
+use crate::guest::{
+    names::{Found, Name, Names},
+    scan::FolderHit,
+};
 
 /// Number of the root folder.
 pub(super) const ROOT: u32 = 2;
 /// Folders read together.
 const BATCH: usize = 1024;
-/// Folders inside each other; paths have at most 4096 characters.
-const DEEPEST: usize = 1024;
-/// Longest path in bytes.
-const LONGEST: usize = 32 << 10;
-/// Names that are kept.
-const MOST_NAMES: usize = 1 << 30;
-/// Names of one inode that are listed.
-const MOST_LINKS: usize = 1024;
-
-/// An entry of a folder.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Name {
-    pub(super) child: u32,
-    pub(super) parent: u32,
-    pub(super) kind: EntryKind,
-    start: usize,
-    length: u8,
+/// All names of a volume: of all folders in use, then first blocks of those whose inode is lost.
+pub(super) fn read(base: &Base<'_>, inodes: &Inodes, blocks: &[FolderHit]) -> Names {
+    let mut all = Names::default();
+    let is_folder = |entry: &&Entry| entry.kind == InodeKind::Folder && entry.is_live;
+    let folders: Vec<&Entry> = inodes.entries.iter().filter(is_folder).collect();
+    for batch in folders.chunks(BATCH) {
+        let found: Vec<Found> = batch.par_iter().map(|entry| folder(base, entry)).collect();
+        all.take(found);
+    }
+    let end = base.start.saturating_add(base.shape.bytes());
+    let first = blocks.partition_point(|hit| hit.at < base.start);
+    let inside = blocks.iter().skip(first).take_while(|hit| hit.at < end);
+    let lost: Vec<&FolderHit> = inside
+        .filter(|hit| (hit.at - base.start).is_multiple_of(base.shape.block_bytes.max(1)))
+        .filter(|hit| inodes.find(hit.inode).is_none())
+        .filter(|hit| {
+            // Where its inode can be read and is none, the folder was deleted.
+            let size = base.shape.inode_bytes;
+            let place = inodes.place_of(base, hit.inode);
+            !place.is_some_and(|at| base.ground.is_good(at..at.saturating_add(size)))
+        })
+        .collect();
+    for batch in lost.chunks(BATCH) {
+        let found: Vec<Found> = batch.par_iter().map(|hit| first_block(base, hit)).collect();
+        all.take(found);
+    }
+    all.sort();
+    all
 }
 
-/// All names of a volume, in the order of their inodes.
-#[derive(Default)]
-pub(super) struct Names {
-    all: Vec<Name>,
-    text: Vec<u8>,
-    /// Folders of which a block is lost.
-    pub(super) torn: u64,
-}
-
-#[derive(Default)]
-struct Found {
-    names: Vec<(u32, u32, EntryKind, Vec<u8>)>,
-    is_torn: bool,
-}
-
-impl Names {
-    /// Reads all folders in use, then first blocks of those whose inode is lost.
-    pub(super) fn read(base: &Base<'_>, inodes: &Inodes, blocks: &[FolderHit]) -> Self {
-        let mut all = Self::default();
-        let is_folder = |entry: &&Entry| entry.kind == InodeKind::Folder && entry.is_live;
-        let folders: Vec<&Entry> = inodes.entries.iter().filter(is_folder).collect();
-        for batch in folders.chunks(BATCH) {
-            let found: Vec<Found> = batch.par_iter().map(|entry| folder(base, entry)).collect();
-            all.take(found);
-        }
-        let end = base.start.saturating_add(base.shape.bytes());
-        let first = blocks.partition_point(|hit| hit.at < base.start);
-        let inside = blocks.iter().skip(first).take_while(|hit| hit.at < end);
-        let lost: Vec<&FolderHit> = inside
-            .filter(|hit| (hit.at - base.start).is_multiple_of(base.shape.block_bytes.max(1)))
-            .filter(|hit| inodes.find(hit.inode).is_none())
-            .filter(|hit| {
-                // Where its inode can be read and is none, the folder was deleted.
-                let size = base.shape.inode_bytes;
-                let place = inodes.place_of(base, hit.inode);
-                !place.is_some_and(|at| base.ground.is_good(at..at.saturating_add(size)))
-            })
-            .collect();
-        for batch in lost.chunks(BATCH) {
-            let found: Vec<Found> = batch.par_iter().map(|hit| first_block(base, hit)).collect();
-            all.take(found);
-        }
-        all.all.sort_by_key(|name| name.child);
-        all.all.dedup_by(|one, other| {
-            let text = &all.text;
-            one.child == other.child
-                && one.parent == other.parent
-                && text_of(text, one) == text_of(text, other)
-        });
-        all
-    }
-
-    fn take(&mut self, found: Vec<Found>) {
-        for found in found {
-            self.torn += u64::from(found.is_torn);
-            for (child, parent, kind, name) in found.names {
-                if self.all.len() >= MOST_NAMES {
-                    return;
-                }
-                let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
-                self.all.push(Name { child, parent, kind, start: self.text.len(), length });
-                self.text.extend_from_slice(&name);
-            }
-        }
-    }
-
-    /// Names of an inode.
-    pub(super) fn of(&self, inode: u32) -> &[Name] {
-        let from = self.all.partition_point(|name| name.child < inode);
-        let rest = self.all.get(from..).unwrap_or_default();
-        let count = rest.partition_point(|name| name.child == inode);
-        rest.get(..count.min(MOST_LINKS)).unwrap_or_default()
-    }
-
-    /// All of them.
-    pub(super) fn all(&self) -> &[Name] {
-        &self.all
-    }
-
-    pub(super) fn text(&self, name: &Name) -> &[u8] {
-        text_of(&self.text, name)
-    }
-}
-
-fn text_of<'a>(text: &'a [u8], name: &Name) -> &'a [u8] {
-    text.get(name.start..name.start + usize::from(name.length)).unwrap_or_default()
+/// Number of an inode by a name of it.
+pub(super) fn child(name: &Name) -> u32 {
+    u32::try_from(name.child).unwrap_or(0)
 }
 
 fn folder(base: &Base<'_>, entry: &Entry) -> Found {
@@ -140,7 +67,7 @@ fn folder(base: &Base<'_>, entry: &Entry) -> Found {
             } else {
                 one.name.to_vec()
             };
-            found.names.push((one.inode, entry.number, one.kind, name));
+            found.names.push((u64::from(one.inode), u64::from(entry.number), one.kind, name));
         }
         found.is_torn |= entries.is_broken();
     };
@@ -183,71 +110,8 @@ fn first_block(base: &Base<'_>, hit: &FolderHit) -> Found {
     let Some(read) = base.counted(block).filter(|read| read.is_good) else { return found };
     let entries = Entries::new(&read.bytes, base.shape.has_kinds());
     for one in entries.filter(|one| one.name != b"." && one.name != b"..") {
-        found.names.push((one.inode, hit.inode, one.kind, one.name.to_vec()));
+        let (child, parent) = (u64::from(one.inode), u64::from(hit.inode));
+        found.names.push((child, parent, one.kind, one.name.to_vec()));
     }
     found
-}
-
-/// Makes paths, keeping those of folders.
-pub(super) struct Tree<'a> {
-    names: &'a Names,
-    folders: HashMap<u32, Vec<u8>>,
-}
-
-impl<'a> Tree<'a> {
-    pub(super) fn new(names: &'a Names) -> Self {
-        Self { names, folders: HashMap::new() }
-    }
-
-    /// All paths of an inode.
-    pub(super) fn paths(&mut self, inode: u32) -> Vec<Vec<u8>> {
-        let names = self.names;
-        names.of(inode).iter().map(|name| self.join(name)).collect()
-    }
-
-    /// The path that a name makes.
-    pub(super) fn join(&mut self, name: &Name) -> Vec<u8> {
-        let names = self.names;
-        let mut path = self.folder(name.parent);
-        append(&mut path, names.text(name));
-        path
-    }
-
-    /// Path of a folder: empty for the root, a label where it is lost.
-    fn folder(&mut self, folder: u32) -> Vec<u8> {
-        let mut below: Vec<(u32, Vec<u8>)> = Vec::new();
-        let mut at = folder;
-        let mut path = loop {
-            if at == ROOT {
-                break Vec::new();
-            }
-            if let Some(known) = self.folders.get(&at) {
-                break known.clone();
-            }
-            let cycles = below.len() >= DEEPEST || below.iter().any(|(of, _)| *of == at);
-            match self.names.of(at).first().filter(|_| !cycles) {
-                Some(name) => {
-                    below.push((at, self.names.text(name).to_vec()));
-                    at = name.parent;
-                }
-                None => {
-                    let what = if cycles { "folder in a circle" } else { "lost folder" };
-                    break format!("({what} {at})").into_bytes();
-                }
-            }
-        };
-        for (of, name) in below.into_iter().rev() {
-            append(&mut path, &name);
-            self.folders.insert(of, path.clone());
-        }
-        path
-    }
-}
-
-fn append(path: &mut Vec<u8>, name: &[u8]) {
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(name);
-    path.truncate(LONGEST);
 }

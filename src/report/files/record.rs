@@ -291,6 +291,9 @@ pub fn volume_record(volume: &Volume, layout: Option<&Layout>) -> VolumeRecord {
         VolumeKind::Ext(shape) => {
             (Some(ext_name(&shape).to_owned()), u32::try_from(shape.block_bytes).ok())
         }
+        VolumeKind::Xfs(geometry) => {
+            (Some("XFS".to_owned()), u32::try_from(geometry.shape.block_bytes).ok())
+        }
         VolumeKind::Named(name) => (Some(name.to_owned()), None),
         VolumeKind::Unknown => (None, None),
     };

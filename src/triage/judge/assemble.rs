@@ -129,11 +129,11 @@ pub fn judge_after(
     if let Some(sure) = off_lattice {
         runs = second::off_lattice(runs, survey, &segments, &sure, &mut reasons);
     }
-    runs = overlay(runs, owner_runs(survey, &owners, &explained, (options, untold), &mut reasons));
     runs = overlay(
         runs,
         contradicted(&explained, rule.as_ref(), lattice.as_ref(), original, &mut reasons),
     );
+    runs = overlay(runs, owner_runs(survey, &owners, &explained, (options, untold), &mut reasons));
     let edges_by = second.as_ref().or(rule.as_ref());
     runs = overlay(runs, edge::edge_runs(survey, &segments, edges_by, original, &mut reasons));
     if let Some(rule) = &rule {

@@ -152,12 +152,13 @@ mod tests {
             .cycle()
             .take(1 << 20)
             .collect();
-        for at in [5_000, 70_000, 4096 * 40 - 150, (1 << 19) + 1000] {
+        // The last begins a block: a window that begins in the one before is as varied.
+        for at in [5_000, 70_000, 4096 * 40 - 150, 1 << 19] {
             disk[at..at + 300].iter_mut().for_each(|byte| *byte = rng.draw() as u8);
         }
         let found = varied_blocks(&disk, &(0..1 << 20), 298);
         let blocks = |first: u64, count: u64| first * 4096..(first + count) * 4096;
-        assert_eq!(found, [blocks(1, 1), blocks(17, 1), blocks(39, 2), blocks(128, 1)]);
+        assert_eq!(found, [blocks(1, 1), blocks(17, 1), blocks(39, 2), blocks(127, 2)]);
         // Half of one lies beyond: its other half is seen all the same.
         let found = varied_blocks(&disk, &(0..4096 * 40), 298);
         assert_eq!(found.last(), Some(&blocks(39, 1)));

@@ -147,13 +147,13 @@ fn weighed(source: &dyn ReadAt, lattice: &Lattice, parts: &[Part], size: u64) ->
     let Some(first) = seen.next() else {
         return if told.is_empty() { Testimony::Untold } else { Testimony::Denied };
     };
-    let last = seen.last().unwrap_or(first);
+    let last = seen.next_back().unwrap_or(first);
     let denied = || told.iter().filter(|(_, bits)| *bits > 0.0).map(|(part, _)| *part);
     if denied().any(|part| first.start < part.start && part.start < last.start) {
         // Here and there: no lattice does that.
         return Testimony::Untold;
     }
-    let before = denied().filter(|part| part.start < first.start).last();
+    let before = denied().rfind(|part| part.start < first.start);
     let after = denied().find(|part| part.start > last.start);
     let begin = before.map_or((0, 0), |part| cut(source, lattice, part.start..first.end(), true));
     let end =

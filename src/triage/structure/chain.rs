@@ -62,8 +62,10 @@ pub(super) fn zstd(cursor: &mut Cursor<'_>) -> Option<Walk> {
     }
     // The block that leads nowhere may be where damage begins.
     let to = if whole { good } else { good.saturating_sub(1 << 17) };
+    let doubted = (!whole).then(|| (to, good.saturating_add(1 << 17)));
     Some(Walk {
         walked_to: to,
+        doubted,
         name: Some(
             "a zstd frame whose blocks lead from one to the next; its content is not tested",
         ),
@@ -122,8 +124,10 @@ pub(super) fn xz(cursor: &mut Cursor<'_>) -> Option<Walk> {
         }
     }
     let to = if whole { good } else { good.saturating_sub(1 << 17) };
+    let doubted = (!whole).then(|| (to, good.saturating_add(1 << 17)));
     Some(Walk {
         walked_to: to,
+        doubted,
         name: Some(
             "an xz stream whose chunks lead from one to the next; its content is not tested",
         ),

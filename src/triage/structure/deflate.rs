@@ -136,7 +136,9 @@ impl Inflater {
 }
 
 fn broken(at: u64, what: &'static str) -> Walk {
-    Walk { walked_to: at.saturating_sub(BACK_BYTES), what, ..Walk::default() }
+    let walked_to = at.saturating_sub(BACK_BYTES);
+    let doubted = Some((walked_to, at.saturating_add(BACK_BYTES)));
+    Walk { walked_to, what, doubted, ..Walk::default() }
 }
 
 /// Whether so many bytes came out as the container states, give or take what damage inside it
@@ -149,6 +151,10 @@ const DAMAGED_GZIP: &str = "gzip member, about as long as it states, and its CRC
                             something inside it is damaged, and nothing says where";
 const DAMAGED_ZIP: &str = "ZIP entry, about as long as it states, and its CRC-32 is wrong: \
                            something inside it is damaged, and nothing says where";
+const DAMAGED_ZLIB: &str = "zlib stream before its end mark, and its Adler-32 is wrong: \
+                            something inside it is damaged, and nothing says where";
+const BROKEN_INSIDE: &str = "ZIP entry that is followed by the next and cannot be decoded: \
+                             something inside it is damaged, and nothing says where";
 const BROKEN_GZIP: &str = "gzip member, decoded as far as it goes";
 const BROKEN_ZLIB: &str = "zlib stream, decoded as far as it goes";
 const BROKEN_ZIP: &str = "ZIP entry, decoded as far as it goes";
@@ -189,8 +195,8 @@ pub(super) fn gzip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<W
     }
 }
 
-/// A zlib stream. It states no length of its own, so a wrong Adler-32 does not tell a stream that
-/// goes on elsewhere from one with damage inside: such a one explains nothing.
+/// A zlib stream. It states no length of its own, so a wrong Adler-32 alone does not tell a stream
+/// that goes on elsewhere from one with damage inside: such a one explains nothing.
 pub(super) fn zlib(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Walk> {
     let [method, flags] = cursor.take::<2>()?;
     let has_dictionary = flags & 0x20 != 0;
@@ -204,8 +210,13 @@ pub(super) fn zlib(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<W
     match inflater.inflate(cursor, Check::Adler32) {
         Ended::Whole(sum, _) => {
             let stated = u32::from_be_bytes(cursor.take()?);
-            let is_right = stated == sum.adler.finish();
-            is_right.then(|| Walk::proven(cursor.at(), "zlib stream, Adler-32 right"))
+            if stated == sum.adler.finish() {
+                return Some(Walk::proven(cursor.at(), "zlib stream, Adler-32 right"));
+            }
+            // Where the stream's end mark follows, it does not go on elsewhere.
+            let behind = cursor.peek::<12>()?;
+            let is_ended = memchr::memmem::find(&behind, b"endstream").is_some();
+            is_ended.then(|| Walk::contradicted(cursor.at(), DAMAGED_ZLIB))
         }
         Ended::Broken(at) => Some(broken(at, BROKEN_ZLIB)),
     }
@@ -228,6 +239,7 @@ pub(super) fn zip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Wa
             ..Walk::default()
         });
     }
+    let data = cursor.at();
     match method {
         8 => match inflater.inflate(cursor, Check::Crc32) {
             Ended::Whole(Sum { crc: sum, .. }, broken_at) => {
@@ -251,7 +263,18 @@ pub(super) fn zip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Wa
                     _ => None,
                 }
             }
-            Ended::Broken(at) => Some(broken(at, BROKEN_ZIP)),
+            Ended::Broken(at) => {
+                cursor.go(data);
+                // Where the next part stands in its place, the entry does not go on elsewhere.
+                let is_followed = flags & 8 == 0
+                    && cursor.skip(u64::from(packed)).is_some()
+                    && matches!(cursor.peek(), Some([b'P', b'K', 1 | 3, 2 | 4]));
+                Some(if is_followed {
+                    Walk::contradicted(cursor.at(), BROKEN_INSIDE)
+                } else {
+                    broken(at, BROKEN_ZIP)
+                })
+            }
         },
         0 if packed == length && flags & 8 == 0 && length > 0 => {
             let mut sum = Crc::new();

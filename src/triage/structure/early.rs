@@ -57,7 +57,7 @@ impl<'a> Early<'a> {
                 };
                 match made.walk {
                     Some(walk) => {
-                        done = walk.end();
+                        done = done.max(walk.end());
                         break;
                     }
                     None => left = left.saturating_sub(made.used),

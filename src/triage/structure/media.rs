@@ -8,6 +8,8 @@ use super::{Walk, cursor::Cursor};
 const LONGEST_CHUNK: u32 = 1 << 28;
 /// So many bytes of ciphertext hold an impossible 0xFF pair with near certainty.
 const STUFFED_BYTES: u64 = 8192;
+/// Behind the place where a picture breaks off, compressed bytes may be damaged as well.
+const DOUBTED_BYTES: u64 = 64 << 10;
 /// Inside one unit longer than this nothing would show a run of ciphertext.
 pub(super) const LONGEST_UNIT: u32 = 1 << 14;
 
@@ -15,10 +17,14 @@ pub(super) const LONGEST_UNIT: u32 = 1 << 14;
 pub(super) fn png(cursor: &mut Cursor<'_>) -> Option<Walk> {
     cursor.skip(8)?;
     let mut good = None;
-    while let Some(head) = cursor.take::<8>() {
+    loop {
+        let chunk = cursor.at();
+        let Some(head) = cursor.take::<8>() else { break };
         let [a, b, c, d, kind @ ..] = head;
         let length = u32::from_be_bytes([a, b, c, d]);
         if length > LONGEST_CHUNK || !kind.iter().all(u8::is_ascii_alphabetic) {
+            let doubted = Some((chunk, chunk.saturating_add(DOUBTED_BYTES)));
+            good = good.map(|good| Walk { doubted, ..good });
             break;
         }
         let mut crc = Crc::new();
@@ -36,6 +42,12 @@ pub(super) fn png(cursor: &mut Cursor<'_>) -> Option<Walk> {
         }
         let Some(stated) = cursor.take() else { break };
         if u32::from_be_bytes(stated) != crc.sum() {
+            // Where the next chunk stands in its place, this one does not go on elsewhere.
+            let is_followed = cursor.peek::<8>().is_some_and(|[_, _, _, _, kind @ ..]| {
+                [*b"IDAT", *b"IEND", *b"tEXt", *b"tIME", *b"fdAT", *b"fcTL"].contains(&kind)
+            });
+            let to = if is_followed { cursor.at() } else { chunk.saturating_add(DOUBTED_BYTES) };
+            good = good.map(|good| Walk { doubted: Some((chunk, to)), ..good });
             break;
         }
         good = Some(Walk::proven(cursor.at(), "PNG chunks, CRC-32 right"));
@@ -66,10 +78,12 @@ pub(super) fn jpeg(cursor: &mut Cursor<'_>) -> Option<Walk> {
                 if kind == 0xDA {
                     scans += 1;
                     if !stuffed(cursor) {
-                        let to = cursor.at().saturating_sub(STUFFED_BYTES);
+                        let at = cursor.at();
+                        let to = at.saturating_sub(STUFFED_BYTES);
                         return (to > start).then(|| Walk {
                             walked_to: to,
                             what: "JPEG, byte stuffing right so far",
+                            doubted: Some((to, at.saturating_add(DOUBTED_BYTES))),
                             ..Walk::default()
                         });
                     }

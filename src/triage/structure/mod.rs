@@ -35,6 +35,8 @@ struct Walk {
     name: Option<&'static str>,
     /// Whether its checksum says that something inside it is not as it was.
     is_contradicted: bool,
+    /// Where it broke off, from here to there: something may be damaged, or it goes on elsewhere.
+    doubted: Option<(u64, u64)>,
 }
 
 impl Walk {
@@ -62,7 +64,8 @@ pub enum Strength {
     Walked,
     /// A checksum holds.
     Proven,
-    /// A checksum does not hold: something inside is damaged, and nothing says where.
+    /// A checksum does not hold, or what leads on breaks off: something inside may be damaged,
+    /// and nothing says where. Others may lie over it.
     Contradicted,
 }
 
@@ -77,6 +80,8 @@ pub struct Explained {
     pub what: &'static str,
 }
 
+/// Why bytes round the place where a container breaks off are doubted.
+const BROKEN_OFF: &str = "a container breaks off here: it is damaged, or goes on elsewhere";
 /// Bytes before random-like ones in which a container's header is looked for.
 const BEFORE_BYTES: u64 = 8192;
 /// Containers begin where sectors do.
@@ -128,6 +133,9 @@ pub fn explain(source: &dyn ReadAt, survey: &Survey, size: u64, walks: &Walks) -
         found.append(&mut share.found);
     }
     drop(walked);
+    for one in &mut found {
+        one.range.end = one.range.end.min(size);
+    }
     found.retain(|e| e.range.start < e.range.end);
     let middles = middle::resume(source, &unexplained(survey, &found, size));
     found.extend(middles);
@@ -262,6 +270,8 @@ impl Share {
 fn unexplained(survey: &Survey, found: &[Explained], size: u64) -> Vec<Range<u64>> {
     let mut all = Vec::new();
     let mut next = 0;
+    let found: Vec<&Explained> =
+        found.iter().filter(|one| one.strength != Strength::Contradicted).collect();
     for piece in survey.pieces.iter().filter(|p| p.tone.may_be_ciphertext()) {
         let mut at = piece.start;
         let end = piece.end.min(size);
@@ -282,7 +292,8 @@ fn unexplained(survey: &Survey, found: &[Explained], size: u64) -> Vec<Range<u64
 }
 
 fn keep(found: &mut Vec<Explained>, start: u64, walk: &Walk) {
-    let start = found.last().map_or(start, |last| start.max(last.range.end));
+    let last = found.iter().rev().find(|one| one.strength != Strength::Contradicted);
+    let start = last.map_or(start, |last| start.max(last.range.end));
     let mut put = |range: Range<u64>, strength| {
         if range.start < range.end {
             found.push(Explained { range, strength, what: walk.what });
@@ -300,6 +311,10 @@ fn keep(found: &mut Vec<Explained>, start: u64, walk: &Walk) {
             what: name,
         }),
         None => put(start.max(walk.proven_to)..walk.walked_to, Strength::Walked),
+    }
+    if let Some((from, to)) = walk.doubted {
+        let (strength, what) = (Strength::Contradicted, BROKEN_OFF);
+        found.push(Explained { range: from.max(start)..to, strength, what });
     }
 }
 

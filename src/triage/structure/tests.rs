@@ -7,7 +7,7 @@ use std::{
 
 use flate2::{
     Compression,
-    write::{GzEncoder, ZlibEncoder},
+    write::{DeflateEncoder, GzEncoder, ZlibEncoder},
 };
 use proptest::prelude::*;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
@@ -15,7 +15,7 @@ use vmglean_forge::damage::Rng;
 use vmglean_formats::{ByteOffset, MediumError, ReadAt};
 
 use super::{
-    Early, Most, Share, Strength, Walker, Walks, explain,
+    BROKEN_OFF, Early, Most, Share, Strength, Walker, Walks, explain,
     heads::{Kind, heads},
 };
 use crate::triage::judge::{Piece, Survey, Tone};
@@ -46,8 +46,85 @@ fn explained(bytes: &[u8]) -> Vec<(std::ops::Range<u64>, Strength)> {
     let size = bytes.len() as u64;
     explain(&bytes.to_vec(), &survey(vec![random(0, size)], size), size, &Walks::default())
         .into_iter()
+        .filter(|e| e.what != BROKEN_OFF)
         .map(|e| (e.range, e.strength))
         .collect()
+}
+
+/// What is doubted round the places where containers break off.
+fn doubted(bytes: &[u8]) -> Vec<std::ops::Range<u64>> {
+    let size = bytes.len() as u64;
+    explain(&bytes.to_vec(), &survey(vec![random(0, size)], size), size, &Walks::default())
+        .into_iter()
+        .filter(|e| e.strength == Strength::Contradicted)
+        .map(|e| e.range)
+        .collect()
+}
+
+#[test]
+fn what_breaks_off_is_doubted_round_that_place_also_where_it_is_too_near_the_start_to_lead_anywhere()
+ {
+    for hit in [20_000, 400_000_u64] {
+        let mut disk = gzip(1, 900_000);
+        let at = usize::try_from(hit).unwrap();
+        // The lengths of the next stored blocks are lost.
+        disk[at..at + 70_000].copy_from_slice(&noise(4, 70_000));
+        let doubted = doubted(&disk);
+        let [range] = doubted.as_slice() else { panic!("{doubted:?}") };
+        assert!(range.start <= hit && range.end >= hit + 70_000, "{hit}: {range:?}");
+    }
+}
+
+/// An entry of a ZIP file whose head states its length.
+fn zip_entry(content: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(content).unwrap();
+    let packed = encoder.finish().unwrap();
+    let mut crc = flate2::Crc::new();
+    crc.update(content);
+    let mut made = b"PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0".to_vec();
+    made.extend(crc.sum().to_le_bytes());
+    made.extend((packed.len() as u32).to_le_bytes());
+    made.extend((content.len() as u32).to_le_bytes());
+    made.extend([1, 0, 0, 0, b'a']);
+    made.extend(packed);
+    made
+}
+
+#[test]
+fn an_entry_that_another_follows_is_doubted_as_a_whole_where_anything_in_it_is_damaged() {
+    let content: Vec<u8> = noise(1, 600_000).iter().map(|byte| byte & 0x3F).collect();
+    let entry = zip_entry(&content);
+    let length = entry.len() as u64;
+    let disk = [entry.clone(), entry.clone(), noise(3, 50_000)].concat();
+    let both = [(0..length, Strength::Proven), (length..2 * length, Strength::Proven)];
+    assert_eq!(explained(&disk), both);
+    for hit in [64, 4096, 100_000] {
+        let mut disk = disk.clone();
+        disk[200_000..200_000 + hit].copy_from_slice(&noise(4, hit));
+        let found = explained(&disk);
+        assert_eq!(found.first(), Some(&(0..length, Strength::Contradicted)), "{hit}");
+    }
+}
+
+#[test]
+fn a_chunk_of_a_picture_that_another_follows_is_doubted_where_its_crc_is_wrong() {
+    let chunk = |kind: &[u8; 4], content: &[u8]| {
+        let mut crc = flate2::Crc::new();
+        crc.update(kind);
+        crc.update(content);
+        let length = (content.len() as u32).to_be_bytes();
+        [&length[..], kind, content, &crc.sum().to_be_bytes()[..]].concat()
+    };
+    let first = [&b"\x89PNG\r\n\x1A\n"[..], &chunk(b"IHDR", &[1; 13])].concat();
+    let start = first.len() as u64;
+    let middle = chunk(b"IDAT", &noise(1, 100_000));
+    let end = start + middle.len() as u64;
+    let mut disk = [first, middle, chunk(b"IDAT", &noise(2, 9000)), chunk(b"IEND", &[])].concat();
+    disk.extend(noise(5, 50_000));
+    assert_eq!(doubted(&disk), []);
+    disk[60_000..60_064].copy_from_slice(&noise(4, 64));
+    assert_eq!(doubted(&disk), [start..end]);
 }
 
 #[test]
@@ -224,7 +301,8 @@ fn what_was_followed_early_is_not_followed_again_and_says_the_same() {
     Early::new(&disk, size, &walks).run(starts);
     disk.read.store(0, Ordering::Relaxed);
     assert_eq!(explain(&disk, &survey, size, &walks), alone);
-    assert_eq!(alone.len(), 3, "{alone:?}");
+    let led = alone.iter().filter(|one| one.what != BROKEN_OFF);
+    assert_eq!(led.count(), 3, "{alone:?}");
     assert!(disk.read.into_inner() < 4 << 20, "the middles of what nothing explains");
 }
 
@@ -240,12 +318,16 @@ fn pdf_stream(length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_zlib_stream_is_proven_by_its_adler_32_and_explains_nothing_where_that_is_wrong() {
+fn a_zlib_stream_is_proven_by_its_adler_32_and_doubted_before_its_end_mark_where_that_is_wrong() {
     let stream = pdf_stream(500_000);
     let length = stream.len() as u64 - 10;
     let mut disk = [stream, noise(2, 100_000)].concat();
     assert_eq!(explained(&disk), [(0..length, Strength::Proven)]);
     disk[200_000..204_096].copy_from_slice(&noise(4, 4096));
+    assert_eq!(explained(&disk), [(0..length, Strength::Contradicted)]);
+    // Without the mark it could go on elsewhere.
+    let mark = usize::try_from(length).unwrap();
+    disk[mark..mark + 10].copy_from_slice(&noise(5, 10));
     assert_eq!(explained(&disk), []);
 }
 

@@ -20,6 +20,8 @@ use super::{
 const FEWEST_KEPT_BYTES: u64 = 256 * 1024;
 /// Walks kept at most.
 const MOST_KEPT: usize = 16_384;
+/// A container that leads nowhere, and so far, is one.
+const FEWEST_DOUBTED_BYTES: u64 = 4096;
 /// Bytes behind where a walk ends that it may have looked at.
 const LOOKED_BEHIND: u64 = 64;
 
@@ -91,7 +93,11 @@ impl<'a> Walker<'a> {
             Kind::Zstd => chain::zstd(&mut cursor),
             Kind::Xz => chain::xz(&mut cursor),
         };
-        let walk = walk.filter(|walk| walk.end() > place);
+        // What breaks off soon may never have been one.
+        let is_doubted = |walk: &Walk| {
+            walk.doubted.is_some_and(|_| cursor.at().saturating_sub(place) >= FEWEST_DOUBTED_BYTES)
+        };
+        let walk = walk.filter(|walk| walk.end() > place || is_doubted(walk));
         let made = Made { walk, used: cursor.used(), reached: cursor.at() };
         (made.used <= most).then_some(made)
     }

@@ -4,6 +4,7 @@
 mod content;
 pub mod log;
 pub mod seeds;
+pub mod xfs;
 
 use std::{
     collections::HashSet,

@@ -291,4 +291,6 @@ pub fn all() -> Vec<Seed> {
         seeds.push((target, name.to_owned(), bytes));
     }
     seeds
+        .extend(super::xfs::all().into_iter().map(|(name, bytes)| ("xfs", name.to_owned(), bytes)));
+    seeds
 }
