@@ -21,6 +21,7 @@ pub mod esxi;
 pub mod ext;
 pub mod field;
 pub mod log;
+pub mod lvm;
 pub mod ntfs;
 pub mod nvram;
 pub mod ovf;

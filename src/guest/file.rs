@@ -71,6 +71,8 @@ pub struct Place {
     pub length: u64,
     /// First byte on the disk; `None`: a hole.
     pub disk_offset: Option<u64>,
+    /// Which disk: 0 is the one asked for, further ones were given with it.
+    pub disk: usize,
 }
 
 /// One file, folder or alternate stream.

@@ -6,7 +6,7 @@ use vmglean_formats::{ByteOffset, MediumError};
 
 use crate::{
     source::Source,
-    triage::judge::{Run, State},
+    triage::judge::{Lattice, Run, State},
 };
 
 /// Bytes by state.
@@ -117,6 +117,46 @@ impl<'a> Ground<'a> {
         }
     }
 
+    /// Appends the runs of `range` as they stand where its first byte is byte `to` of something
+    /// else, small runs and all. What lies past the disk's end is damaged.
+    pub(super) fn moved(&self, range: Range<u64>, to: u64, out: &mut Vec<Run>) {
+        let mut add = |piece: Range<u64>, state: State, lattice: Option<Lattice>| {
+            if piece.start >= piece.end {
+                return;
+            }
+            let at = to.saturating_add(piece.start - range.start);
+            let mut run = Run::new(at..at.saturating_add(piece.end - piece.start), state, 0);
+            run.lattice = lattice.filter(|lattice| lattice.period > 0).map(|lattice| {
+                let period = lattice.period;
+                let phase = (lattice.origin % period + period - range.start % period) % period;
+                Lattice { origin: to.saturating_add(phase), ..lattice }
+            });
+            match out.last_mut() {
+                Some(last)
+                    if last.end == run.start
+                        && last.state == run.state
+                        && last.lattice.is_none()
+                        && run.lattice.is_none() =>
+                {
+                    last.end = run.end;
+                }
+                _ => out.push(run),
+            }
+        };
+        let inside = range.end.min(self.size);
+        let mut at = range.start;
+        let first = self.runs.partition_point(|run| run.end <= at);
+        for run in self.runs.iter().skip(first).take_while(|run| run.start < inside) {
+            add(at..run.start.min(inside), State::Undetermined, None);
+            at = at.max(run.start);
+            let end = run.end.min(inside);
+            add(at..end, run.state, run.lattice);
+            at = at.max(end);
+        }
+        add(at..inside, State::Undetermined, None);
+        add(at.max(inside)..range.end, State::Damaged, None);
+    }
+
     /// Bytes of `range` by state.
     #[must_use]
     pub fn tally(&self, range: Range<u64>) -> Tally {
@@ -188,7 +228,6 @@ fn widened(runs: &[Run]) -> Vec<Run> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::triage::judge::Lattice;
 
     fn states(ground: &Ground<'_>, range: Range<u64>) -> Vec<(Range<u64>, State)> {
         let mut all = Vec::new();
@@ -230,5 +269,24 @@ mod tests {
         let ground = Ground::new(&disk, &[run]);
         assert_eq!(ground.tally(0..1000).encrypted, 100);
         assert!(ground.is_good(30..120) && !ground.is_good(25..35));
+    }
+
+    #[test]
+    fn runs_that_are_moved_keep_their_states_and_small_runs() {
+        let disk = vec![7_u8; 1000];
+        let mut run = Run::new(0..600, State::Intact, 0);
+        run.lattice = Some(Lattice { origin: 20, run: 10, period: 100 });
+        let ground = Ground::new(&disk, &[run, Run::new(700..900, State::Encrypted, 0)]);
+        let mut moved = Vec::new();
+        ground.moved(350..1100, 5000, &mut moved);
+        let far = vec![0_u8; 6000];
+        let there = Ground::new(&far, &moved);
+        let tally = |range: Range<u64>| {
+            (ground.tally(range.clone()), { there.tally(range.start + 4650..range.end + 4650) })
+        };
+        for range in [350..600, 415..425, 420..430, 590..720, 700..900, 900..1000, 1000..1100] {
+            let (here, moved) = tally(range.clone());
+            assert_eq!(here, moved, "{range:?}");
+        }
     }
 }

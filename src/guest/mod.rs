@@ -13,6 +13,7 @@ pub mod get;
 mod ground;
 mod judge;
 mod logs;
+pub mod lvm;
 mod names;
 pub mod ntfs;
 pub mod partition;

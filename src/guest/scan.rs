@@ -134,6 +134,12 @@ pub struct Hits {
     pub xfs: XfsHits,
     /// Sectors that begin as a GPT header does.
     pub gpt: Vec<u64>,
+    /// Sectors that begin as a label of LVM2 does.
+    pub labels: Vec<u64>,
+    /// Sectors that begin as the header of an LVM2 metadata area does.
+    pub areas: Vec<u64>,
+    /// Sectors that begin as a backup of LVM2's text does.
+    pub texts: Vec<u64>,
     names: Vec<NameHit>,
     text: Vec<u8>,
 }
@@ -173,6 +179,9 @@ impl Hits {
         self.folders.extend(other.folders);
         self.xfs.take(other.xfs);
         self.gpt.extend(other.gpt);
+        self.labels.extend(other.labels);
+        self.areas.extend(other.areas);
+        self.texts.extend(other.texts);
     }
 }
 
@@ -258,7 +267,13 @@ fn search(ground: &Ground<'_>, start: u64, bytes: &[u8], own: usize, hits: &mut 
         if tail.first() == Some(&12) && tail.get(4..8) == Some(b".\0\0\0") {
             folder(ground, at, rest, hits);
         }
+        // After the sum of an area's header.
+        if tail.starts_with(b" LVM2 x[5A%r0N*>") {
+            hits.areas.push(at);
+        }
         match first {
+            b"LABE" if tail.starts_with(b"LONE") => hits.labels.push(at),
+            b"# Ge" if tail.starts_with(b"nerated by LVM2") => hits.texts.push(at),
             b"FILE" => record(ground, at, rest, hits),
             b"INDX" => index(ground, at, rest, hits),
             b"EFI " => hits.gpt.push(at),

@@ -101,7 +101,7 @@ impl Stream {
             let range = self.range(run);
             let length = range.end.min(end).checked_sub(range.start)?;
             let disk_offset = self.disk_range(run).map(|range| range.start);
-            (length > 0).then_some(Place { offset: range.start, length, disk_offset })
+            (length > 0).then_some(Place { offset: range.start, length, disk_offset, disk: 0 })
         });
         places.collect()
     }

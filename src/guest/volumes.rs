@@ -267,10 +267,12 @@ fn named(
     volumes
 }
 
-/// Marks volumes that begin inside another one of known length: they lie in one of its files.
+/// Marks volumes that begin inside another one of known length: they lie in one of its files. A
+/// physical volume of LVM2 has none, and what has lost its head may be one.
 fn mark_inner(volumes: &mut [Volume]) {
     let spans: Vec<(u32, u64, u64)> = volumes
         .iter()
+        .filter(|volume| !matches!(volume.kind, VolumeKind::Named("LVM2") | VolumeKind::Unknown))
         .filter_map(|volume| Some((volume.number, volume.start, volume.start + volume.bytes?)))
         .collect();
     for volume in volumes {

@@ -19,9 +19,9 @@ use super::{
 };
 
 /// What is made: name, arguments of mke2fs, and whether its metadata has checksums.
-type Kind = (&'static str, &'static [&'static str], bool);
+pub(super) type Kind = (&'static str, &'static [&'static str], bool);
 
-const EXT4: Kind = (
+pub(super) const EXT4: Kind = (
     "ext4, 4 KiB, checksums",
     &["-t", "ext4", "-b", "4096", "-g", "8192", "-O", "metadata_csum,64bit,^flex_bg"],
     true,
@@ -95,10 +95,18 @@ fn fill(root: &Path, small: usize) {
 
 /// Makes a disk of such a kind; its truth is what was put there and what debugfs reads.
 fn make(kind: Kind, mib: u64, small: usize) -> Disk {
+    make_with(kind, mib, small, None)
+}
+
+/// The same with the files of a folder, below one of its name.
+pub(super) fn make_with(kind: Kind, mib: u64, small: usize, extra: Option<&Path>) -> Disk {
     let scratch = tempfile::tempdir().unwrap();
     let source = scratch.path().join("source");
     fs::create_dir(&source).unwrap();
     fill(&source, small);
+    if let Some(extra) = extra {
+        tool("cp", &["-r", extra.to_str().unwrap(), source.to_str().unwrap()]);
+    }
     // mke2fs 1.47 begins a file with holes as if it lay in its inode; debugfs reads it wrong then.
     let has_holes = !kind.1.iter().any(|argument| argument.contains("inline_data"));
     for name in ["data/reserved.bin", "data/combed.bin"] {

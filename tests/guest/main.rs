@@ -14,6 +14,7 @@ mod disk;
 mod ext;
 mod hostile;
 mod logs;
+mod lvm;
 mod windows;
 mod xfs;
 

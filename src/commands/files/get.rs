@@ -12,7 +12,7 @@ use super::{Job, LISTS, outcome};
 use crate::{
     finding::{Finding, Weight},
     guest::{
-        EventLog, GuestFile, Stream, Verdict,
+        EventLog, Ground, GuestFile, Stream, Verdict,
         get::{GetError, Writer, Written},
     },
     outcome::Outcome,
@@ -48,7 +48,10 @@ impl Job<'_> {
         let mut written_files = 0_u64;
         let mut is_unverified = false;
         let FilesRecord { disk, summary, findings, .. } = &mut *record;
-        let mut sink = |file: GuestFile, stream: Option<Stream>| -> io::Result<()> {
+        let mut sink = |ground: &Ground<'_>,
+                        file: GuestFile,
+                        stream: Option<Stream>|
+         -> io::Result<()> {
             findings.extend(summary.count(&file));
             let line = FileLine::from(&file);
             let by_verdict = if self.chosen.only.is_empty() {
@@ -74,7 +77,7 @@ impl Job<'_> {
             };
             match &stream {
                 Some(stream) if is_asked && by_verdict => {
-                    let written = settled(writer.file(self.ground, &file, stream))?;
+                    let written = settled(writer.file(ground, &file, stream))?;
                     if let Some(written) = &written {
                         manifest.write(&ManifestLine::new(disk, &file, written))?;
                         hashes.write_all(hashdeep_line(written).as_bytes())?;
@@ -87,11 +90,12 @@ impl Job<'_> {
                 }
                 _ => {}
             }
-            let log = stream.as_ref().filter(|_| is_asked).and_then(|stream| {
-                EventLog::of(self.ground, &file, stream).map(|log| (log, stream))
-            });
+            let log = stream
+                .as_ref()
+                .filter(|_| is_asked)
+                .and_then(|stream| EventLog::of(ground, &file, stream).map(|log| (log, stream)));
             if let Some((log, stream)) = log
-                && let Some(written) = settled(writer.log(self.ground, &file, stream, &log))?
+                && let Some(written) = settled(writer.log(ground, &file, stream, &log))?
             {
                 summary.rebuilt_logs += 1;
                 manifest.write(&ManifestLine::rebuilt(disk, (&file, stream), &log, &written))?;

@@ -1,34 +1,30 @@
 //! `vmglean files`: volumes and files inside a damaged disk, each with its verdict.
 
 mod get;
+mod maps;
 
 use std::{
     fs,
     io::{self, Write as _},
     path::PathBuf,
-    sync::Arc,
 };
 
-use anyhow::Context as _;
-
 use super::{
-    Refusal, Usage, check_output,
+    Refusal, check_output,
     chosen::{Chosen, Which},
     known_families, run_info,
 };
 use crate::{
-    chain,
     cli::{Format, Global},
-    disk::{Companions, FolderCompanions, VirtualDisk, open_chain},
-    families::Families,
+    disk::VirtualDisk,
     finding::Finding,
     guest::{
         Files, Ground, GuestFile, Stream,
+        lvm::{self, Layout, Logical, LogicalDisk, Searched},
         scan::{Hits, scan},
-        volumes::{Volumes, volumes},
+        volumes::{Volume, Volumes, volumes},
     },
     interrupt::Interrupt,
-    map::map_chain,
     outcome::Outcome,
     report::{
         files::{
@@ -36,12 +32,9 @@ use crate::{
             write_summary, write_volumes,
         },
         json::write_document,
-        record::{MapRecord, RecordPath},
+        record::RecordPath,
     },
-    triage::{
-        judge::{JudgeOptions, Run, State},
-        pass::{Cancel, PassOptions},
-    },
+    source::Source,
     ui::Ui,
 };
 
@@ -57,6 +50,9 @@ pub struct Args {
     /// What to do; without it, as `ls`
     #[command(subcommand)]
     pub action: Option<Action>,
+    /// A further disk that volumes of LVM2 lie on; may be given several times
+    #[arg(long = "with", value_name = "DISK", global = true)]
+    pub with: Vec<PathBuf>,
     /// The damage map that `vmglean map DISK --json` wrote; without it, one is made
     #[arg(long, value_name = "FILE", global = true)]
     pub map: Option<PathBuf>,
@@ -127,7 +123,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
     let started = jiff::Timestamp::now();
     let families = known_families(args.families.as_deref())?;
     let mut evidence = vec![args.disk.clone()];
-    evidence.extend(args.root.clone());
+    evidence.extend(args.with.iter().chain(&args.root).cloned());
     let format = match &args.action {
         Some(Action::Volumes { format } | Action::Ls { format, .. })
             if format.json || format.jsonl =>
@@ -154,31 +150,65 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
             return Err(Refusal::Rule(text).into());
         }
     }
-    let opened = chain::open(&args.disk, args.root.as_deref(), global.io.into(), &families)?;
-    let disk = opened.chain.into_disk();
-    let runs = match &args.map {
-        Some(file) => recorded(file, &disk)?,
-        None => match made(args, &families, global, ui, stop)? {
-            Some(runs) => runs,
-            None => return Ok(Outcome::Stopped),
-        },
+    let disks = maps::disks(args, &families, global)?;
+    let Some(maps) = maps::maps(args, &disks, &families, global, ui, stop)? else {
+        return Ok(Outcome::Stopped);
     };
-    let ground = Ground::new(&disk, &runs);
-    let progress = ui.progress("searching for files", None);
-    progress.set_total(ground.searchable().iter().map(|range| range.end - range.start).sum());
-    let hits = scan(&ground, global.threads(), &stop.flag(), &|bytes| progress.add(bytes));
-    progress.finish();
-    let found = volumes(&ground, &hits);
+    let grounds: Vec<Ground<'_>> =
+        disks.iter().zip(&maps).map(|(disk, runs)| Ground::new(disk, runs)).collect();
+    let search = |ground: &Ground<'_>| {
+        let progress = ui.progress("searching for files", None);
+        progress.set_total(ground.searchable().iter().map(|range| range.end - range.start).sum());
+        let hits = scan(ground, global.threads(), &stop.flag(), &|bytes| progress.add(bytes));
+        progress.finish();
+        hits
+    };
+    let hits: Vec<Hits> = grounds.iter().map(search).collect();
+    let mut found: Vec<Volumes> =
+        grounds.iter().zip(&hits).map(|(ground, hits)| volumes(ground, hits)).collect();
+    let members: Vec<lvm::Disk<'_>> = (grounds.iter().zip(&hits).zip(&found))
+        .map(|((ground, hits), found)| lvm::Disk { ground, hits, table: &found.table })
+        .collect();
+    let groups = lvm::groups(&members);
+    let logical = Logical::all(&groups, disks.iter().map(VirtualDisk::capacity_bytes).sum());
+    let sources: Vec<&dyn Source> = disks.iter().map(|disk| disk as &dyn Source).collect();
+    let joined: Vec<LogicalDisk<'_>> =
+        logical.iter().map(|one| LogicalDisk::new(&one.layout, sources.clone())).collect();
+    let all: Vec<&Ground<'_>> = grounds.iter().collect();
+    let mut searched: Vec<Searched<'_>> = (joined.iter().zip(&logical))
+        .map(|(disk, logical)| Searched::new(disk, logical, &all, &search))
+        .collect();
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    if let (Some(ground), Some(hits), Some(found)) =
+        (grounds.first(), hits.first(), found.first_mut())
+    {
+        lvm::without_logical(&mut found.volumes, 0, &groups, &searched);
+        let mut last = u32::try_from(found.volumes.len()).unwrap_or(u32::MAX);
+        for one in &mut searched {
+            last = one.count_on(last);
+        }
+        parts.push(Part { ground, hits, volumes: &found.volumes, layout: None });
+    }
+    parts.extend(searched.iter().zip(&logical).map(|(one, logical)| Part {
+        ground: &one.ground,
+        hits: &one.hits,
+        volumes: &one.volumes,
+        layout: Some(&logical.layout),
+    }));
     let mut record = FilesRecord {
         schema: FILES_SCHEMA.to_owned(),
         disk: RecordPath(args.disk.clone()),
-        volumes: found.volumes.iter().map(volume_record).collect(),
+        with: args.with.iter().cloned().map(RecordPath).collect(),
+        volumes: parts
+            .iter()
+            .flat_map(|part| part.volumes.iter().map(|one| volume_record(one, part.layout)))
+            .collect(),
         files: Vec::new(),
         summary: FilesSummary::default(),
         findings: Vec::new(),
         run: None,
     };
-    let job = Job { args, ground: &ground, hits: &hits, found: &found, chosen: &chosen, stop };
+    let job = Job { args, parts, chosen: &chosen, stop };
     let outcome = match &args.action {
         Some(Action::Volumes { .. }) => {
             if format.jsonl {
@@ -201,99 +231,45 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
     };
     if format.json {
         if !args.reproducible {
-            record.run = Some(run_info(started, disk.capacity_bytes()));
+            record.run =
+                Some(run_info(started, disks.iter().map(VirtualDisk::capacity_bytes).sum()));
         }
         write_document(&mut ui.data(), &record)?;
     }
     Ok(outcome)
 }
 
-/// A map that was made before.
-fn recorded(file: &PathBuf, disk: &VirtualDisk) -> anyhow::Result<Vec<Run>> {
-    use crate::report::record::MapState;
-    let text = fs::read(file).with_context(|| file.display().to_string())?;
-    let map: MapRecord = serde_json::from_slice(&text)
-        .with_context(|| format!("{} is no record of vmglean map --json", file.display()))?;
-    if map.size_bytes < disk.capacity_bytes() {
-        let text = format!(
-            "{} covers {} bytes, the disk has {}: it is the map of another disk, or one made with \
-             --file",
-            file.display(),
-            map.size_bytes,
-            disk.capacity_bytes()
-        );
-        return Err(Usage(text).into());
-    }
-    Ok(map
-        .runs
-        .iter()
-        .map(|run| {
-            let state = match run.state {
-                MapState::Zero => State::Zero,
-                MapState::Absent => State::Absent,
-                MapState::Intact => State::Intact,
-                MapState::Encrypted => State::Encrypted,
-                MapState::Unreadable => State::Unreadable,
-                MapState::Damaged => State::Damaged,
-                MapState::Undetermined => State::Undetermined,
-            };
-            let end = run.offset_bytes.saturating_add(run.length_bytes);
-            let mut made = Run::new(run.offset_bytes..end, state, 0);
-            if let Some(edge) = run.edge {
-                made.start_doubt = edge.start_bytes;
-                made.end_doubt = edge.end_bytes;
-            }
-            made
-        })
-        .collect())
-}
-
-/// A map made now, as `map` makes it; `None` where it was stopped.
-fn made(
-    args: &Args,
-    families: &Families,
-    global: &Global,
-    ui: &Ui,
-    stop: &Interrupt,
-) -> anyhow::Result<Option<Vec<Run>>> {
-    let (root, rel) = chain::place(&args.disk, args.root.as_deref(), global.io.into())
-        .map_err(anyhow::Error::msg)?;
-    let folder: Arc<dyn Companions> = Arc::new(FolderCompanions::new(Arc::new(root)));
-    let chain = open_chain(&folder, &rel).with_context(|| args.disk.display().to_string())?;
-    let total = chain.disk().files().iter().map(|file| file.source.len_bytes()).sum();
-    let progress = ui.progress("mapping the damage", Some(total));
-    let jobs = std::num::NonZeroUsize::new(global.threads()).unwrap_or(std::num::NonZeroUsize::MIN);
-    let pass = PassOptions { jobs, ..PassOptions::default() };
-    let cancel = Cancel::on(stop.flag(), None);
-    let strict = JudgeOptions { strict: args.strict };
-    let map = map_chain(chain, families, &pass, strict, &cancel, &mut |bytes| progress.add(bytes))?;
-    progress.finish();
-    Ok(map.map(|map| map.runs.into_iter().map(|run| run.run).collect()))
+/// The disk, or one of its logical volumes.
+struct Part<'a> {
+    ground: &'a Ground<'a>,
+    hits: &'a Hits,
+    volumes: &'a [Volume],
+    /// Where the bytes of a logical volume lie.
+    layout: Option<&'a Layout>,
 }
 
 /// What listing and writing share.
 struct Job<'a> {
     args: &'a Args,
-    ground: &'a Ground<'a>,
-    hits: &'a Hits,
-    found: &'a Volumes,
+    parts: Vec<Part<'a>>,
     chosen: &'a Chosen,
     stop: &'a Interrupt,
 }
 
+/// Takes files with their streams and what these are read from.
+type Sink<'s> = dyn FnMut(&Ground<'_>, GuestFile, Option<Stream>) -> io::Result<()> + 's;
+
 impl Job<'_> {
     /// Hands all files of the wanted volumes to `sink`.
-    fn each(
-        &self,
-        ui: &Ui,
-        sink: &mut dyn FnMut(GuestFile, Option<Stream>) -> io::Result<()>,
-    ) -> anyhow::Result<()> {
-        for volume in &self.found.volumes {
+    fn each(&self, ui: &Ui, sink: &mut Sink<'_>) -> anyhow::Result<()> {
+        let volumes =
+            self.parts.iter().flat_map(|part| part.volumes.iter().map(move |v| (part, v)));
+        for (part, volume) in volumes {
             let wanted = self.args.volume.map_or(volume.inside.is_none(), |n| n == volume.number);
             if !wanted {
                 continue;
             }
-            let Some(files) = Files::open(self.ground, self.hits, volume) else {
+            let Some(files) = Files::open(part.ground, part.hits, volume) else {
                 ui.warn(format!("volume {}: its files are not read", volume.number));
                 continue;
             };
@@ -313,7 +289,13 @@ impl Job<'_> {
                     volume.number
                 ));
             }
-            files.each(!self.args.untested, &self.stop.flag(), &mut *sink)?;
+            let mut placed = |mut file: GuestFile, stream: Option<Stream>| {
+                if let Some(layout) = part.layout {
+                    layout.translate(&mut file);
+                }
+                sink(part.ground, file, stream)
+            };
+            files.each(!self.args.untested, &self.stop.flag(), &mut placed)?;
         }
         Ok(())
     }
@@ -322,7 +304,7 @@ impl Job<'_> {
         let mut data = ui.data();
         let mut text = ui.stdout();
         let FilesRecord { files, summary, findings, .. } = &mut *record;
-        let mut sink = |file: GuestFile, _: Option<Stream>| -> io::Result<()> {
+        let mut sink = |_: &Ground<'_>, file: GuestFile, _: Option<Stream>| -> io::Result<()> {
             findings.extend(summary.count(&file));
             let line = FileLine::from(&file);
             if !self.chosen.takes(&file, &line) {

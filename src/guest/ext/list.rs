@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     io,
+    ops::RangeInclusive,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -19,6 +20,7 @@ use super::{
     journal::{UNTOLD, waiting},
     map::stream,
     names::{self, ROOT, child},
+    reach::reach,
 };
 use crate::guest::{
     Content, Extents, Ground, GuestFile, RecordFact, Sink, Stream, StreamReader, Tally, Verdict,
@@ -37,6 +39,9 @@ const MOST_TRIALS: usize = 2048;
 const LARGEST_TRIAL: u64 = 4 << 20;
 /// Longest target of a link that is told.
 const LONGEST_TARGET: u64 = 4096;
+/// Said of a file in blocks that only the volume's start would put there.
+const ELSEWHERE: &str = "nothing shows that the volume goes on in one piece to where its blocks lie: inside LVM2 they may \
+     lie elsewhere";
 /// Owner of what belongs to the file system, among claims.
 const OWN: u32 = 0;
 
@@ -49,6 +54,8 @@ pub struct ExtFiles<'a> {
     names: Names,
     bitmap: Option<Bitmap>,
     contested: HashSet<u32>,
+    /// Blocks that lie where the volume's start puts them, where that is in doubt.
+    reach: Option<RangeInclusive<u64>>,
     mistrust: Option<String>,
     lost_names: usize,
     rests_on: String,
@@ -90,11 +97,13 @@ impl<'a> ExtFiles<'a> {
             names,
             bitmap,
             contested: HashSet::new(),
+            reach: None,
             mistrust: None,
             lost_names,
             rests_on,
         };
         this.contested = this.claims().contested();
+        this.reach = reach(&this.base, &this.inodes, hits);
         this.mistrust = waiting.doubt.or_else(|| this.test_map());
         Some(this)
     }
@@ -192,6 +201,15 @@ impl<'a> ExtFiles<'a> {
         }
         if self.contested.contains(&entry.number) {
             doubts.push("another file claims the same blocks".to_owned());
+        }
+        let lies_outside = |reach: &RangeInclusive<u64>| {
+            let mut clusters = bytes.clusters();
+            clusters.any(|(first, count)| {
+                first < *reach.start() || first.saturating_add(count) > reach.end() + 1
+            })
+        };
+        if self.reach.as_ref().is_some_and(lies_outside) {
+            doubts.push(ELSEWHERE.to_owned());
         }
         let waits = bytes.clusters().any(|(first, count)| self.base.is_waiting(first, count));
         if waits && inode.kind != InodeKind::Folder {

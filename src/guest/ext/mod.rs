@@ -12,7 +12,8 @@ mod journal;
 mod list;
 mod map;
 mod names;
+mod reach;
 mod volumes;
 
 pub use list::ExtFiles;
-pub(super) use volumes::volumes;
+pub(super) use volumes::{copies, volumes};

@@ -19,7 +19,7 @@ use crate::guest::{
 /// Candidates that are looked at; every group of a small volume may hold a copy.
 const MOST: usize = 65_536;
 /// Where a first partition begins where no table tells, or the volume of a disk without one.
-const USUAL_STARTS: [u64; 3] = [1 << 20, 0, 63 * 512];
+pub(super) const USUAL_STARTS: [u64; 3] = [1 << 20, 0, 63 * 512];
 /// File records of NTFS by which a volume without table and root folder is one left from before.
 const MOST_FOREIGN: usize = 8;
 /// Number of the root folder.
@@ -38,6 +38,19 @@ fn are_alike(one: &Superblock, other: &Superblock) -> bool {
         && one.blocks_per_group == other.blocks_per_group
         && one.inodes_per_group == other.inodes_per_group
         && one.inode_bytes == other.inode_bytes
+}
+
+/// Where copies of this superblock lie that put the volume's start at `start`.
+pub(in crate::guest) fn copies<'h>(
+    hits: &'h Hits,
+    start: u64,
+    shape: &'h Superblock,
+) -> impl Iterator<Item = u64> + 'h {
+    hits.supers
+        .iter()
+        .filter(move |hit| hit.at.checked_sub(hit.shape.copy_at(hit.shape.group)) == Some(start))
+        .filter(move |hit| are_alike(&hit.shape, shape))
+        .map(|hit| hit.at)
 }
 
 /// Finds ext volumes from the superblocks that the scan hit.

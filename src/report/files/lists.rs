@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{FileLine, word};
+use super::record::{FileLine, is_first, word};
 use crate::{
     guest::{Chunk, EventLog, GuestFile, LOG_HEAD_BYTES, Stream, get::Written},
     report::record::RecordPath,
@@ -55,6 +55,9 @@ pub struct ManifestRange {
     pub length_bytes: u64,
     /// First byte on the virtual disk; `null` for zeros.
     pub source_offset_bytes: Option<u64>,
+    /// Which disk: left out for `source`, from 1 on those given with it.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub disk: usize,
     /// `intact`, `hole` (zeros by the guest's word), `left-out` (zeros in place of bad bytes),
     /// `undetermined` (as it stands, though the map cannot tell) or `made` (written anew).
     pub state: String,
@@ -121,6 +124,7 @@ impl ManifestLine {
                 offset_bytes: run.offset_bytes,
                 length_bytes: run.length_bytes,
                 source_offset_bytes: run.disk_offset_bytes,
+                disk: run.disk,
                 state: if run.disk_offset_bytes.is_some() { "intact" } else { "hole" }.to_owned(),
             })
             .collect();
@@ -130,6 +134,7 @@ impl ManifestLine {
                 offset_bytes: 0,
                 length_bytes: file.size,
                 source_offset_bytes: file.record_at,
+                disk: 0,
                 state: "intact".to_owned(),
             });
         }
@@ -163,6 +168,7 @@ impl ManifestLine {
             offset_bytes: 0,
             length_bytes: LOG_HEAD_BYTES,
             source_offset_bytes: None,
+            disk: 0,
             state: "made".to_owned(),
         }];
         let mut at = LOG_HEAD_BYTES;
@@ -196,6 +202,7 @@ fn origins(file: &GuestFile, stream: &Stream, chunk: &Chunk, to: u64) -> Vec<Man
         offset_bytes: to + (from - chunk.at),
         length_bytes: until - from,
         source_offset_bytes: source,
+        disk: 0,
         state: state.to_owned(),
     };
     // Compressed bytes do not lie on the disk as they are.
@@ -209,7 +216,7 @@ fn origins(file: &GuestFile, stream: &Stream, chunk: &Chunk, to: u64) -> Vec<Man
         if from < until {
             let source = place.disk_offset.map(|disk| disk.saturating_add(from - place.offset));
             let state = if source.is_some() { "intact" } else { "hole" };
-            ranges.push(range(from, until, source, state));
+            ranges.push(ManifestRange { disk: place.disk, ..range(from, until, source, state) });
         }
     }
     ranges
@@ -223,6 +230,7 @@ fn without(ranges: Vec<ManifestRange>, left_out: &[Range<u64>]) -> Vec<ManifestR
             offset_bytes: hole.start,
             length_bytes: hole.end - hole.start,
             source_offset_bytes: None,
+            disk: 0,
             state: "left-out".to_owned(),
         })
         .collect();
@@ -248,6 +256,7 @@ fn part(range: &ManifestRange, from: u64, to: u64, state: &str) -> Option<Manife
         offset_bytes: from,
         length_bytes: to - from,
         source_offset_bytes: source.map(|at| at + (from - range.offset_bytes)),
+        disk: range.disk,
         state: state.to_owned(),
     })
 }
@@ -318,6 +327,7 @@ mod tests {
             offset_bytes,
             length_bytes,
             source_offset_bytes,
+            disk: 0,
             state: state.to_owned(),
         };
         let ranges = vec![

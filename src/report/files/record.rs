@@ -9,10 +9,13 @@ use crate::{
     finding::{Finding, Weight},
     guest::{
         Content, Extents, GuestFile, RecordFact, Verdict,
+        lvm::Layout,
         volumes::{Volume, VolumeKind, ext_name},
     },
     report::record::{RecordPath, RunInfo},
 };
+
+use super::logical::{PartLine, parts};
 
 /// What `schema` says in a files record.
 pub const FILES_SCHEMA: &str = "vmglean.files/1";
@@ -26,7 +29,10 @@ pub struct FilesRecord {
     pub schema: String,
     /// The disk as named on the command line.
     pub disk: RecordPath,
-    /// Volumes in the order of the disk.
+    /// Disks given with it, as named on the command line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<RecordPath>,
+    /// Volumes in the order of the disk, logical ones behind them.
     pub volumes: Vec<VolumeRecord>,
     /// Files; left out where only volumes were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -48,10 +54,10 @@ pub struct VolumeRecord {
     pub volume: u32,
     /// What it holds; `null` where its first bytes are lost and nothing else tells.
     pub kind: Option<String>,
-    /// Name of its partition.
+    /// Name of its partition; group and name of a logical volume.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// First byte on the disk.
+    /// First byte on the disk; of a logical volume, within it.
     pub offset_bytes: u64,
     /// Length; `null` where nothing tells.
     pub length_bytes: Option<u64>,
@@ -60,6 +66,9 @@ pub struct VolumeRecord {
     /// Volume that holds this one inside a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside: Option<u32>,
+    /// Where the logical volume that holds it lies, part by part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartLine>,
     /// What says so.
     pub rests_on: Vec<String>,
 }
@@ -133,8 +142,17 @@ pub struct RunLine {
     pub offset_bytes: u64,
     /// How many.
     pub length_bytes: u64,
-    /// First byte on the disk; `null`: a hole, reads as zero.
+    /// First byte on the disk; `null`: a hole, reads as zero, or on none of the disks given.
     pub disk_offset_bytes: Option<u64>,
+    /// Which disk: left out for the one asked for, from 1 on those of `with`.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub disk: usize,
+}
+
+/// Whether a place lies on the disk asked for.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+pub(super) fn is_first(disk: &usize) -> bool {
+    *disk == 0
 }
 
 /// Files and bytes.
@@ -223,7 +241,12 @@ impl FilesSummary {
             code: "files.map-alarm".to_owned(),
             weight: Weight::Damage,
             path: String::from_utf8_lossy(&file.path).into_owned(),
-            offset_bytes: file.places.iter().find_map(|place| place.disk_offset),
+            offset_bytes: file
+                .places
+                .iter()
+                .find(|place| place.disk_offset.is_some())
+                .filter(|place| place.disk == 0)
+                .and_then(|place| place.disk_offset),
             what: format!(
                 "the map calls all of its bytes intact, and its content contradicts: {}",
                 file.notes.last().map_or("", String::as_str)
@@ -260,9 +283,9 @@ fn add(sum: &mut Tallied, bytes: u64) {
     sum.bytes = sum.bytes.saturating_add(bytes);
 }
 
-/// A volume for the record.
+/// A volume for the record; `layout` of a logical one.
 #[must_use]
-pub fn volume_record(volume: &Volume) -> VolumeRecord {
+pub fn volume_record(volume: &Volume, layout: Option<&Layout>) -> VolumeRecord {
     let (kind, cluster_bytes) = match volume.kind {
         VolumeKind::Ntfs(geometry) => (Some("NTFS".to_owned()), Some(geometry.cluster_bytes)),
         VolumeKind::Ext(shape) => {
@@ -282,6 +305,7 @@ pub fn volume_record(volume: &Volume) -> VolumeRecord {
         length_bytes: volume.bytes,
         cluster_bytes,
         inside: volume.inside,
+        parts: layout.map(parts).unwrap_or_default(),
         rests_on: volume.rests_on.clone(),
     }
 }
@@ -362,6 +386,7 @@ impl From<&GuestFile> for FileLine {
                     offset_bytes: place.offset,
                     length_bytes: place.length,
                     disk_offset_bytes: place.disk_offset,
+                    disk: place.disk,
                 })
                 .collect(),
             holes: file.holes.iter().map(|(hole, _)| (hole.start, hole.end)).collect(),
