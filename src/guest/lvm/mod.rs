@@ -74,7 +74,7 @@ impl Group {
             match placed {
                 Some(placed) if placed.is_proven => {}
                 Some(placed) => told.push(format!(
-                    "{name} is taken to begin at {:#x}; no label says so",
+                    "{name} is taken to begin at {:#x}; no label of its own alone says so",
                     placed.start
                 )),
                 None => told.push(format!(
@@ -193,8 +193,12 @@ fn placed(
         .iter()
         .map(|physical| {
             let known = labels.get(&physical.uuid)?;
-            let best = known.iter().find(|(disk, start)| begins(*disk, *start)).or(known.first());
-            best.map(|(disk, start)| Placed { disk: *disk, start: *start, is_proven: true })
+            let mut begun = known.iter().filter(|(disk, start)| begins(*disk, *start));
+            let best = begun.next();
+            // Of two copies of one physical volume nothing tells which is meant.
+            let is_proven = best.is_some() && begun.next().is_none() || known.len() == 1;
+            let (disk, start) = *best.or(known.first())?;
+            Some(Placed { disk, start, is_proven })
         })
         .collect();
     let is_taken = |found: &[Option<Placed>], disk: usize, start: u64| {
