@@ -21,6 +21,20 @@ impl DataRun {
     pub fn end(&self) -> u64 {
         self.vcn.saturating_add(self.clusters)
     }
+
+    /// Takes in `next` where it goes on from here, on the volume as in the attribute; says whether.
+    pub fn join(&mut self, next: Self) -> bool {
+        let follows = self.end() == next.vcn
+            && match (self.lcn, next.lcn) {
+                (Some(lcn), Some(next)) => lcn.checked_add(self.clusters) == Some(next),
+                (None, None) => true,
+                _ => false,
+            };
+        if follows {
+            self.clusters = self.clusters.saturating_add(next.clusters);
+        }
+        follows
+    }
 }
 
 /// No volume has more clusters than this.

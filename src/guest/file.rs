@@ -2,7 +2,7 @@
 
 use vmglean_formats::ntfs::ReparseKind;
 
-use crate::guest::Tally;
+use super::{Tally, judge::kind_by_name};
 
 /// State of a file's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,6 +127,43 @@ pub struct GuestFile {
 }
 
 impl GuestFile {
+    /// A file whose inode is lost: only its name is known.
+    pub(super) fn without_inode(volume: u32, inode: u64, path: Vec<u8>, is_folder: bool) -> Self {
+        Self {
+            volume,
+            record_number: inode,
+            sequence: 0,
+            record_at: None,
+            kind: kind_by_name(&path, is_folder),
+            path,
+            links: Vec::new(),
+            size: 0,
+            is_folder,
+            is_deleted: false,
+            is_system: false,
+            is_withheld: false,
+            record: RecordFact::Lost,
+            extents: Extents::Unknown,
+            content: Content::Untested,
+            verdict: Verdict::Lost,
+            tally: Tally::default(),
+            reparse: None,
+            times: [None; 4],
+            places: Vec::new(),
+            holes: Vec::new(),
+            doubts: Vec::new(),
+            notes: vec!["its inode is lost; only its name is known, from its folder".to_owned()],
+        }
+    }
+
+    /// Takes back "intact", for this reason: content that does not prove itself is not believed.
+    pub(super) fn distrust(&mut self, why: &str) {
+        if self.verdict == Verdict::Intact && self.size > 0 && !self.is_folder {
+            self.verdict = Verdict::Undetermined;
+            self.notes.push(why.to_owned());
+        }
+    }
+
     /// Whether its bytes may be handed out as good.
     #[must_use]
     pub fn is_whole(&self) -> bool {

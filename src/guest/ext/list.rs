@@ -248,7 +248,7 @@ impl<'a> ExtFiles<'a> {
             doubts,
             notes,
         };
-        let judged = match inode.kind {
+        let (mut file, stream) = match inode.kind {
             InodeKind::File => {
                 against(self.ground, self.bitmap.as_ref(), &bytes, &mut file);
                 if test && !is_system {
@@ -278,19 +278,10 @@ impl<'a> ExtFiles<'a> {
                 (file, None)
             }
         };
-        Some(self.with_mistrust(judged))
-    }
-
-    fn with_mistrust(&self, (mut file, stream): Judged) -> Judged {
-        if let Some(why) = &self.mistrust
-            && file.verdict == Verdict::Intact
-            && file.size > 0
-            && !file.is_folder
-        {
-            file.verdict = Verdict::Undetermined;
-            file.notes.push(why.clone());
+        if let Some(why) = &self.mistrust {
+            file.distrust(why);
         }
-        (file, stream)
+        Some((file, stream))
     }
 
     /// A symbolic link: named with its target, never followed and never written.
@@ -382,29 +373,9 @@ impl<'a> ExtFiles<'a> {
         let is_readable = place.is_some_and(|at| self.ground.is_good(at..at.saturating_add(size)));
         let is_folder = name.kind == EntryKind::Folder;
         GuestFile {
-            volume: self.volume.number,
-            record_number: name.child,
-            sequence: 0,
-            record_at: None,
-            kind: kind_by_name(&path, is_folder),
-            path,
-            links: Vec::new(),
-            size: 0,
-            is_folder,
             is_deleted: is_readable,
             is_system: self.is_system(child(name)),
-            is_withheld: false,
-            record: RecordFact::Lost,
-            extents: Extents::Unknown,
-            content: Content::Untested,
-            verdict: Verdict::Lost,
-            tally: Tally::default(),
-            reparse: None,
-            times: [None; 4],
-            places: Vec::new(),
-            holes: Vec::new(),
-            doubts: Vec::new(),
-            notes: vec!["its inode is lost; only its name is known, from its folder".to_owned()],
+            ..GuestFile::without_inode(self.volume.number, name.child, path, is_folder)
         }
     }
 }

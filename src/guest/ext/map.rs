@@ -83,14 +83,7 @@ impl Walk<'_> {
 
     fn add(&mut self, run: DataRun) {
         if let Some(last) = self.runs.last_mut() {
-            let follows = last.end() == run.vcn
-                && match (last.lcn, run.lcn) {
-                    (Some(last_lcn), Some(lcn)) => last_lcn.checked_add(last.clusters) == Some(lcn),
-                    (None, None) => true,
-                    _ => false,
-                };
-            if follows {
-                last.clusters = last.clusters.saturating_add(run.clusters);
+            if last.join(run) {
                 return;
             }
             if run.vcn < last.end() {

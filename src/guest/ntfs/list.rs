@@ -241,10 +241,7 @@ impl<'a> NtfsFiles<'a> {
             judge(self.ground, self.bitmap.as_ref(), self.frame(), &records, head, test);
         if let Some(why) = &self.mistrust {
             for (file, _) in &mut judged {
-                if file.verdict == Verdict::Intact && file.size > 0 && !file.is_folder {
-                    file.verdict = Verdict::Undetermined;
-                    file.notes.push(why.clone());
-                }
+                file.distrust(why);
             }
         }
         judged

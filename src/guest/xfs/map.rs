@@ -171,19 +171,9 @@ pub(super) fn stream(base: &Base<'_>, inode: &Inode) -> Stream {
 
 /// Appends a run, joined with the last where it goes on.
 fn add(runs: &mut Vec<DataRun>, run: DataRun) {
-    if let Some(last) = runs.last_mut() {
-        let follows = last.end() == run.vcn
-            && match (last.lcn, run.lcn) {
-                (Some(last_lcn), Some(lcn)) => last_lcn.checked_add(last.clusters) == Some(lcn),
-                (None, None) => true,
-                _ => false,
-            };
-        if follows {
-            last.clusters = last.clusters.saturating_add(run.clusters);
-            return;
-        }
+    if !runs.last_mut().is_some_and(|last| last.join(run)) {
+        runs.push(run);
     }
-    runs.push(run);
 }
 
 /// Where a symbolic link leads, from its blocks.
