@@ -1,12 +1,16 @@
 //! The content of every file of a chain, judged from samples.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use rayon::prelude::*;
 use vmglean_formats::vmdk::ExtentFormat;
 
 use super::points::{Served, instant};
 use crate::{
+    consolidate::SampledLine,
     disk::{Chain, ChainLink, DescribedBy, ExtentFacts},
     families::{Families, split_suffix},
     report::{
@@ -14,7 +18,7 @@ use crate::{
         record::{Fraction, RecordPath},
     },
     source::{EvidenceRoot, RelPath},
-    triage::quick::{DiskContext, DiskState, ExtentKind, QuickOptions, judge_disk},
+    triage::quick::{DiskContext, DiskState, ExtentKind, Method, QuickOptions, judge_disk},
     ui::Progress,
 };
 
@@ -26,8 +30,16 @@ pub(super) struct FileState {
     state: LinkState,
     reason: String,
     encrypted: Option<f64>,
-    /// Whether some of it looks random and nothing explains it.
+    /// Whether some of it looks random, explained or not.
     looks_random: bool,
+    /// Whether some of it looks encrypted and nothing explains it.
+    is_open: bool,
+    /// Whether its owner encrypted it, by its descriptor.
+    is_owners: bool,
+    /// Whether it holds compressed grains, each with its own checksum.
+    is_packed: bool,
+    /// What was sampled, where not all of it was read.
+    sampled: Option<SampledLine>,
 }
 
 fn kind_of(extent: &ExtentFacts) -> ExtentKind {
@@ -40,43 +52,88 @@ fn kind_of(extent: &ExtentFacts) -> ExtentKind {
     }
 }
 
-/// A file whose content samples speak against.
+/// A file whose content was judged.
 #[derive(Clone, Debug)]
-pub struct Suspect {
+pub struct Sampled {
     /// The file.
     pub path: RelPath,
     /// Its state.
     pub state: LinkState,
     /// Why.
     pub reason: String,
+    /// Whether samples alone speak for an attack, so that it must be looked at byte by byte.
+    pub is_suspect: bool,
     /// Whether some of it looks random.
     pub looks_random: bool,
+    /// What was sampled; `None` where every byte that is no hole was looked at.
+    pub samples: Option<SampledLine>,
 }
 
-/// Files of the links from `from` on whose content is not what samples call untouched.
+/// What samples say of the files of the links from `from` on, in order. Files in `known` are left
+/// out.
 #[must_use]
-pub fn suspects(
+#[expect(clippy::too_many_arguments, reason = "what is judged, and what it is judged with")]
+pub fn sample(
     root: &Arc<EvidenceRoot>,
     chain: &Chain,
     from: usize,
+    known: &HashSet<RelPath>,
     samples: u32,
     families: &Families,
     stop: &(dyn Fn() -> bool + Sync),
     progress: &Progress,
-) -> Vec<Suspect> {
-    let judged = judge(root, chain, from, samples, families, stop, progress);
-    let mut found: Vec<Suspect> = judged
+) -> Vec<Sampled> {
+    let judged = judge_but(root, chain, from, known, samples, families, stop, progress);
+    let mut found: Vec<Sampled> = judged
         .into_iter()
-        .filter(|(_, state)| state.state != LinkState::Untouched)
-        .map(|(path, state)| Suspect {
+        .map(|(path, state)| Sampled {
             path,
             state: state.state,
+            is_suspect: state.is_suspect(),
             reason: state.reason,
             looks_random: state.looks_random,
+            samples: state.sampled,
         })
         .collect();
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
+}
+
+impl FileState {
+    /// Whether it must be looked at byte by byte. What its owner encrypted looks the same there
+    /// as what an attack did, and of compressed grains their own checksums tell.
+    fn is_suspect(&self) -> bool {
+        match self.state {
+            LinkState::Encrypted | LinkState::PartlyEncrypted => !self.is_packed,
+            LinkState::Undetermined | LinkState::Damaged => {
+                self.is_open && !self.is_owners && !self.is_packed
+            }
+            LinkState::Untouched | LinkState::Unjudged | LinkState::Missing => false,
+        }
+    }
+}
+
+/// What samples can tell: one in each equal share of `data_bytes`.
+fn told_by(count: u32, sample_bytes: u32, data_bytes: u64) -> SampledLine {
+    const MIB: u64 = 1 << 20;
+    let (count, length) = (u64::from(count).max(1), u64::from(sample_bytes));
+    let share = data_bytes.div_ceil(count).max(1);
+    // A sample begins up to a block before its place, and must lie in the run as a whole.
+    let need = length.saturating_add(4096);
+    let sure_run_bytes = share.saturating_mul(2).saturating_add(need);
+    let met = MIB.saturating_sub(need) as f64 / share as f64;
+    let missed = match MIB >= sure_run_bytes {
+        true => 0,
+        // Shares that it covers in part count as one.
+        false => ((1.0 - met).max(0.0) * 100.0).ceil().clamp(1.0, 100.0) as u8,
+    };
+    SampledLine {
+        count,
+        sample_bytes: length,
+        data_bytes,
+        sure_run_bytes,
+        missed_1mib_percent: missed,
+    }
 }
 
 /// Judges each file once, on all threads.
@@ -89,10 +146,24 @@ pub(super) fn judge(
     stop: &(dyn Fn() -> bool + Sync),
     progress: &Progress,
 ) -> HashMap<RelPath, FileState> {
+    judge_but(root, chain, from, &HashSet::new(), samples, families, stop, progress)
+}
+
+#[expect(clippy::too_many_arguments, reason = "what is judged, and what it is judged with")]
+fn judge_but(
+    root: &Arc<EvidenceRoot>,
+    chain: &Chain,
+    from: usize,
+    known: &HashSet<RelPath>,
+    samples: u32,
+    families: &Families,
+    stop: &(dyn Fn() -> bool + Sync),
+    progress: &Progress,
+) -> HashMap<RelPath, FileState> {
     if samples == 0 {
         return HashMap::new();
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = known.clone();
     let files: Vec<(&ChainLink, &ExtentFacts, &RelPath)> = chain
         .links
         .iter()
@@ -119,6 +190,7 @@ pub(super) fn judge(
                     .then(|| "VMware encryption, by its descriptor".to_owned()),
                 ..DiskContext::default()
             };
+            let is_packed = context.kind == ExtentKind::Stream;
             let options = QuickOptions { samples, ..QuickOptions::default() };
             let state = match root.open_file(path) {
                 Ok(file) => {
@@ -135,6 +207,12 @@ pub(super) fn judge(
                         reason: judged.reason,
                         encrypted: judged.encrypted.map(|share| share.estimate),
                         looks_random: judged.random_like_share > 0.0,
+                        is_open: judged.is_open,
+                        is_owners: context.legit_encryption.is_some(),
+                        is_packed,
+                        sampled: (judged.method == Method::Sampled).then(|| {
+                            told_by(options.samples, options.sample_bytes, judged.data_bytes)
+                        }),
                     }
                 }
                 Err(error) => FileState {
@@ -142,6 +220,10 @@ pub(super) fn judge(
                     reason: error.to_string(),
                     encrypted: None,
                     looks_random: false,
+                    is_open: false,
+                    is_owners: false,
+                    is_packed,
+                    sampled: None,
                 },
             };
             Some(((*path).clone(), state))
@@ -235,5 +317,22 @@ fn extent_record(extent: &ExtentFacts, judged: &HashMap<RelPath, FileState>) -> 
         state,
         reason,
         encrypted_fraction: known.and_then(|known| known.encrypted).map(Fraction::new),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_samples_can_miss_follows_from_their_distance() {
+        // 40 GiB in 688 shares of 59.5 MiB.
+        let told = told_by(688, 32 << 10, 40 << 30);
+        assert_eq!(told.sure_run_bytes, 2 * (40_u64 << 30).div_ceil(688) + (36 << 10));
+        assert_eq!(told.missed_1mib_percent, 99);
+        // In shares of 400 KiB one of 1 MiB holds a whole one.
+        assert_eq!(told_by(688, 32 << 10, 688 * 400 << 10).missed_1mib_percent, 0);
+        assert_eq!(told_by(688, 32 << 10, 688 << 20).missed_1mib_percent, 4);
+        assert_eq!(told_by(0, 0, 0).missed_1mib_percent, 0);
     }
 }

@@ -30,8 +30,8 @@ use crate::{
 };
 
 pub use candidates::missing;
-pub use damage::damage;
-pub use judge::{Suspect, suspects};
+pub use damage::{GivenMap, Known, damage};
+pub use judge::{Sampled, sample};
 pub use points::instant;
 
 /// How to look at a chain.

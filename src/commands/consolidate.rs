@@ -1,19 +1,20 @@
 //! `vmglean consolidate`: one disk out of a chain.
 
 use std::{
+    collections::HashSet,
     io::Write as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 
-use super::{Refusal, Usage, check_output, known_families, run_info};
+use super::{Refusal, Usage, check_output, given::given, known_families, run_info};
 use crate::{
-    chain::{Opened, Suspect, damage, missing, open, suspects},
+    chain::{Known, Opened, damage, missing, open, sample},
     cli::{Format as Form, Global, parse_size},
     consolidate::{
         ConsolidateError, Consolidated, Format, Paths, Refused, Request, VerifyError, consolidate,
-        objections, patches, read_through, rewritten, select, write_patches,
+        objections, open_bytes, patches, read_through, rewritten, select, write_patches,
     },
     disk::ChainEnd,
     families::Families,
@@ -21,12 +22,12 @@ use crate::{
     interrupt::Interrupt,
     outcome::Outcome,
     report::{
-        chain::LinkState,
         consolidate::{ConsolidateRecord, RewrittenRange, write_lines, write_text},
         json::write_document,
         plain::plain,
         record::RecordPath,
     },
+    source::RelPath,
     triage::pass::Cancel,
     ui::Ui,
 };
@@ -58,9 +59,17 @@ pub struct Args {
     /// Folder that names found in the disks may lead to [default: the leaf's own folder]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// Windows measured in each file first, to tell encrypted ones; 0 leaves the content unjudged
+    /// Windows measured in each file first; one that looks encrypted is then mapped whole. 0 leaves
+    /// the content unjudged
     #[arg(long, value_name = "N", default_value_t = 688)]
     pub samples: u32,
+    /// A damage map that `vmglean map LEAF --json` wrote, or `map --file` of a file of the chain:
+    /// what it calls encrypted or damaged is filled. May be given for several files
+    #[arg(long, value_name = "FILE", conflicts_with = "patch")]
+    pub map: Vec<PathBuf>,
+    /// Fill what a damage map leaves undetermined, too; without it that is copied, and listed
+    #[arg(long, conflicts_with = "patch")]
+    pub fill_undetermined: bool,
     /// How hard streams are deflated, 1 (fast) to 12
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(i32).range(1..=12))]
     pub level: i32,
@@ -162,17 +171,28 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         };
         return Err(refusal(refused).into());
     }
+    let given = given(&args.map, &opened, at, &families)?;
     let progress = ui.progress("sampling", None);
-    let suspects = suspects(root, chain, at, args.samples, &families, &asked, &progress);
+    let known: HashSet<RelPath> = given.iter().filter_map(|map| map.file.clone()).collect();
+    let is_mapped = given.iter().any(|map| map.file.is_none());
+    let count = if is_mapped { 0 } else { args.samples };
+    let sampled = sample(root, chain, at, &known, count, &families, &asked, &progress);
     progress.finish();
-    record.findings.extend(suspects.iter().filter_map(finding));
     let progress = ui.progress("mapping what samples speak against", None);
     let cancel = Cancel::on(stop.flag(), None);
-    let mut damage = damage(&opened, at, &suspects, &families, &cancel, &progress);
+    let with = (&cancel, &progress);
+    let known = damage(&opened, at, given, &sampled, &families, global.threads(), with)?;
     progress.finish();
-    if stop.asked() {
+    let Some(Known { mut damage, findings }) = known.filter(|_| !stop.asked()) else {
         return Ok(Outcome::Stopped);
+    };
+    record.findings.extend(findings);
+    record.judged = damage.judged().to_vec();
+    if args.fill_undetermined {
+        damage.withhold();
+        record.open_filled = true;
     }
+    record.open_bytes = open_bytes(chain, at, &damage, &asked);
     if let (true, Some(disk)) = (args.repair_boot, chain.disk().at_link(at)) {
         let made = rewritten(&disk, &damage);
         record.rewritten = made
@@ -297,29 +317,6 @@ fn guard(request: &Request<'_>, root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What samples say against a file's content: some of what is copied is not the original.
-fn finding(suspect: &Suspect) -> Option<Finding> {
-    let code = match suspect.state {
-        LinkState::Encrypted | LinkState::PartlyEncrypted => "consolidate.content-encrypted",
-        // Tables that are torn are told range by range; what counts here is the content.
-        LinkState::Damaged if suspect.looks_random => "consolidate.content-damaged",
-        LinkState::Undetermined if suspect.looks_random => "consolidate.content-undetermined",
-        LinkState::Damaged
-        | LinkState::Undetermined
-        | LinkState::Untouched
-        | LinkState::Unjudged
-        | LinkState::Missing => return None,
-    };
-    Some(Finding {
-        code: code.to_owned(),
-        weight: Weight::Damage,
-        path: suspect.path.as_path().display().to_string(),
-        offset_bytes: None,
-        what: suspect.reason.clone(),
-        next: Some("the manifest names the ranges that are not the original".to_owned()),
-    })
-}
-
 /// Why a chain has no base, with the disks below its root that could be the missing parent.
 fn with_what_fits(why: String, opened: &Opened, families: &Families) -> String {
     let (ChainEnd::ParentMissing { .. } | ChainEnd::ParentBroken { .. }) = &opened.chain.end else {
@@ -368,7 +365,11 @@ pub(super) fn is_unverified(error: &anyhow::Error) -> bool {
 
 fn outcome(record: &ConsolidateRecord) -> Outcome {
     let mut outcome = if record.stopped { Outcome::Stopped } else { Outcome::Clean };
-    if record.filled_bytes > 0 || record.doubted || !record.rewritten.is_empty() {
+    if record.filled_bytes > 0
+        || record.open_bytes > 0
+        || record.doubted
+        || !record.rewritten.is_empty()
+    {
         outcome = outcome.and(Outcome::Damage);
     }
     for finding in &record.findings {

@@ -297,6 +297,7 @@ impl Job<'_> {
             },
             judge: JudgeOptions { strict: self.args.strict },
             is_disk: !self.args.file || name.to_ascii_lowercase().contains("vmdk"),
+            attacked: None,
             footer: FooterQuestion {
                 whole_sectors: name.to_ascii_lowercase().contains("vmdk"),
                 expected_bytes: if self.args.file { None } else { flat_length(disk, number) },

@@ -13,7 +13,9 @@ pub mod sweep;
 
 mod chosen;
 mod datastore;
+mod given;
 mod output;
+mod recorded;
 mod server;
 
 use std::{

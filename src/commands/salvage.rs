@@ -16,6 +16,7 @@ use crate::{
     catalog::Machine,
     cli::{Format, Global},
     consolidate::ConsolidateError,
+    families::Families,
     finding::{Finding, Weight, said_once},
     interrupt::Interrupt,
     outcome::Outcome,
@@ -35,7 +36,7 @@ use crate::{
         write::{WriteError, needed_bytes, shares_blocks, write},
     },
     sweep::{Survey, SweepOptions, survey},
-    triage::quick::QuickOptions,
+    triage::{pass::Cancel, quick::QuickOptions},
     ui::{Progress, Ui},
 };
 
@@ -106,6 +107,7 @@ struct Run<'a> {
     stop: &'a Interrupt,
     progress: &'a Progress,
     options: SalvageOptions,
+    families: &'a Families,
     threads: usize,
 }
 
@@ -148,6 +150,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
             include_damaged: args.include_damaged,
             memory: args.memory,
         },
+        families: &families,
         threads: global.threads(),
     };
     let flag = stop.flag();
@@ -396,7 +399,9 @@ impl Run<'_> {
             kind,
             overwrite: self.args.overwrite,
             threads: self.threads,
+            families: self.families,
             stop: &stop,
+            cancel: Cancel::on(self.stop.flag(), None),
             progress: &|bytes| self.progress.add(bytes),
         };
         match package(plan, &self.args.out.join(&plan.folder), &request) {

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use vmglean_formats::{ByteOffset, MediumError, ReadAt};
 
 use super::{
-    boot::Rewritten,
+    damage::Damage,
     manifest::{RangeLine, Sums, state_word},
     out::Buffer,
     plan::{Piece, Unit},
@@ -37,8 +37,8 @@ pub(super) struct Filled {
 /// Fills units. One a thread.
 pub(super) struct Filler<'a> {
     disk: &'a VirtualDisk,
-    /// Sectors that are made anew.
-    rewritten: &'a [Rewritten],
+    /// Reasons, and sectors that are made anew.
+    damage: &'a Damage,
     /// One byte, repeated, in the place of what is not to be had.
     fill: u8,
     /// Whether ranges are hashed.
@@ -57,15 +57,10 @@ struct Part {
 }
 
 impl<'a> Filler<'a> {
-    pub(super) fn new(
-        disk: &'a VirtualDisk,
-        rewritten: &'a [Rewritten],
-        fill: u8,
-        hashes: bool,
-    ) -> Self {
+    pub(super) fn new(disk: &'a VirtualDisk, damage: &'a Damage, fill: u8, hashes: bool) -> Self {
         Self {
             disk,
-            rewritten,
+            damage,
             fill,
             hashes,
             inflater: libdeflater::Decompressor::new(),
@@ -149,7 +144,7 @@ impl<'a> Filler<'a> {
 
     /// The bytes of a piece that is made anew.
     fn made(&self, piece: &Piece) -> Option<&'a [u8]> {
-        let made = self.rewritten.get(piece.rewritten?)?;
+        let made = self.damage.rewritten().get(piece.rewritten?)?;
         let from = usize::try_from(piece.run.offset.checked_sub(made.at)?).ok()?;
         made.bytes.get(from..)?.get(..usize::try_from(piece.run.length).ok()?)
     }
@@ -161,14 +156,19 @@ impl<'a> Filler<'a> {
             }
             State::Encrypted => Some("encrypted, by the damage map of the file".to_owned()),
             State::Damaged | State::Unreadable => Some("by the damage map of the file".to_owned()),
-            State::Undetermined => piece.doubt.map(|doubt| doubt.words().to_owned()),
+            State::Undetermined => self.why_undetermined(piece),
             State::Zero | State::Absent | State::Intact => None,
         }
     }
 
+    fn why_undetermined(&self, piece: &Piece) -> Option<String> {
+        let doubt = piece.doubt.map(|doubt| doubt.words().to_owned());
+        doubt.or_else(|| piece.reason.map(|reason| self.damage.words(reason)))
+    }
+
     /// Reads a piece into its place; what cannot be had is filled and told apart.
     fn copy(&mut self, piece: &Piece, place: &mut [u8]) -> Vec<Part> {
-        let doubt = piece.doubt.map(|doubt| doubt.words().to_owned());
+        let doubt = self.why_undetermined(piece).filter(|_| piece.state == State::Undetermined);
         if piece.run.state == RunState::Compressed {
             let (state, why) = match self.inflate(&piece.run, place) {
                 // Its own checksum agrees.
@@ -288,28 +288,24 @@ impl<'a> Filler<'a> {
         let from = usize::try_from(run.offset - origin).unwrap_or(0);
         let to = from.saturating_add(usize::try_from(run.length).unwrap_or(0)).min(whole.len());
         let bytes = whole.get(from..to).unwrap_or_default();
-        let rewritten = part.piece.rewritten.and_then(|number| self.rewritten.get(number));
-        let is_filled = rewritten.is_none()
-            && matches!(part.state, State::Encrypted | State::Unreadable | State::Damaged);
+        let rewritten = part.piece.rewritten.and_then(|number| self.damage.rewritten().get(number));
+        let is_gone = matches!(part.state, State::Encrypted | State::Unreadable | State::Damaged);
+        let is_filled = rewritten.is_none() && (is_gone || part.piece.withheld);
         let zero = is_zero(bytes);
+        let has_source =
+            rewritten.is_none() && matches!(run.state, RunState::Data | RunState::Compressed);
+        let is_read = has_source && !bytes.is_empty() && !part.piece.withheld;
         // Read, and all zero: that much is known, whatever the tables say.
-        let state = match part.state {
-            State::Undetermined
-                if zero
-                    && !bytes.is_empty()
-                    && part.piece.doubt.is_none()
-                    && rewritten.is_none() =>
-            {
-                State::Zero
+        let (state, why) = match part.state {
+            State::Undetermined if zero && is_read && part.piece.doubt.is_none() => {
+                (State::Zero, None)
             }
-            state => state,
+            state => (state, part.why.clone()),
         };
         filled.sums.add(state, run.length);
         if !self.hashes {
             return;
         }
-        let has_source =
-            rewritten.is_none() && matches!(run.state, RunState::Data | RunState::Compressed);
         let file = run.file.filter(|_| has_source).and_then(|id| self.disk.file(id));
         let compressed = has_source && run.state == RunState::Compressed;
         filled.lines.push(RangeLine {
@@ -324,7 +320,7 @@ impl<'a> Filler<'a> {
             skip_bytes: (compressed && run.skip > 0).then_some(run.skip),
             sha256: (!zero).then(|| hex(&Sha256::digest(bytes))),
             rewritten: rewritten.map(|made| made.what.clone()),
-            why: part.why.clone(),
+            why,
         });
     }
 }

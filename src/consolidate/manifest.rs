@@ -13,6 +13,8 @@ pub const MANIFEST_SCHEMA: &str = "vmglean.manifest/1";
 pub enum ManifestLine {
     /// First: what was made.
     Output(OutputLine),
+    /// How the content of one file was judged.
+    Judged(JudgedLine),
     /// A range of the disk.
     Range(RangeLine),
     /// Sums.
@@ -41,6 +43,58 @@ pub struct OutputLine {
     pub at: String,
     /// What stands in the place of bytes that are not to be had: two hex digits a byte.
     pub fill: String,
+}
+
+/// By what the content of a file was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JudgedBy {
+    /// Nothing: its bytes are copied as they are.
+    Nothing,
+    /// Samples.
+    Samples,
+    /// Every byte that is no hole, as samples side by side: the file is small.
+    EveryByte,
+    /// A damage map made in this run.
+    Map,
+    /// A recorded damage map that was given.
+    GivenMap,
+}
+
+/// How the content of a file was judged, and what that can tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JudgedLine {
+    /// The file; all of the disk's where a map of the whole disk was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// By what.
+    pub by: JudgedBy,
+    /// The verdict in a sentence.
+    pub verdict: String,
+    /// What was sampled, and what it can miss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<SampledLine>,
+    /// The map's record that was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<String>,
+    /// SHA-256 of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_sha256: Option<String>,
+}
+
+/// What samples of a file can tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SampledLine {
+    /// How many were taken, one in each equal share of the data.
+    pub count: u64,
+    /// Bytes of each.
+    pub sample_bytes: u64,
+    /// Bytes of the file that are no holes.
+    pub data_bytes: u64,
+    /// A single encrypted run of this length or more meets a sample whole.
+    pub sure_run_bytes: u64,
+    /// Chance in percent that a single encrypted run of 1 MiB meets none.
+    pub missed_1mib_percent: u8,
 }
 
 /// A range of the disk that an output holds.

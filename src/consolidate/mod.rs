@@ -46,7 +46,8 @@ use crate::{
 pub use boot::{Rewritten, rewritten};
 pub use damage::Damage;
 pub use manifest::{
-    MANIFEST_SCHEMA, ManifestLine, OutputLine as Output, RangeLine, Sums, state_word,
+    JudgedBy, JudgedLine, MANIFEST_SCHEMA, ManifestLine, OutputLine as Output, RangeLine,
+    SampledLine, Sums, state_word,
 };
 pub use objections::objections;
 pub use patch::{Patch, Repair, patches, write_patches};
@@ -84,9 +85,9 @@ pub fn consolidate(
         return Err(refused.into());
     }
     let paths = Paths::of(&request.output, request.format, request.manifest.as_deref());
-    let (plan, copied) = survey(&disk, damage, request);
+    let (is_hurt, copied) = survey(&disk, damage, request);
     let sectors = size.div_ceil(512);
-    let identity = Identity::of(&chain.links, at, sectors, plan.filled_bytes() > 0);
+    let identity = Identity::of(&chain.links, at, sectors, is_hurt);
     let (layout, front, start) = layout(request.format, sectors, &identity, &paths)?;
     let job = job(root, chain, &disk, &name, damage, request, &paths, size);
     let known = paths.record.symlink_metadata().is_ok();
@@ -106,7 +107,7 @@ pub fn consolidate(
         if end == End::Stopped {
             return Ok(result(paths, size, &record, false, resumed_from, true));
         }
-        let hash = match prove(request, &paths, &record, &job.output) {
+        let hash = match prove(request, &paths, &record, &job.output, damage) {
             Err(VerifyError::Stopped) => {
                 return Ok(result(paths, size, &record, false, resumed_from, true));
             }
@@ -127,6 +128,23 @@ pub fn consolidate(
     Ok(done)
 }
 
+/// Bytes that are copied although a damage map does not call them good, as the disk at link `at`
+/// holds them: nothing of the content is read.
+#[must_use]
+pub fn open_bytes(chain: &Chain, at: usize, damage: &Damage, stop: &dyn Fn() -> bool) -> u64 {
+    let Some(disk) = chain.disk().at_link(at) else { return 0 };
+    let mut sum = 0_u64;
+    for unit in Planner::new(&disk, damage, true, 0) {
+        let open =
+            |piece: &&plan::Piece| piece.reason.is_some() && piece.state == State::Undetermined;
+        sum += unit.pieces.iter().filter(open).map(|piece| piece.run.length).sum::<u64>();
+        if stop() {
+            break;
+        }
+    }
+    sum
+}
+
 /// Reads the whole disk and writes nothing: how much of it can be had.
 #[must_use]
 pub fn read_through(
@@ -141,7 +159,7 @@ pub fn read_through(
     let planner = Planner::new(&disk, damage, true, 0);
     let work = Work {
         disk: &disk,
-        rewritten: damage.rewritten(),
+        damage,
         fill: 0,
         threads,
         level: 0,
@@ -165,13 +183,16 @@ fn result(
     Consolidated { paths, size_bytes, sums, ranges, proven, resumed_from, stopped }
 }
 
-/// What the tables say of the whole disk, before a byte of content is read, and how many bytes
-/// of the sources are copied.
-fn survey(disk: &VirtualDisk, damage: &Damage, request: &Request<'_>) -> (Sums, u64) {
-    let (mut sums, mut copied) = (Sums::default(), 0);
+/// Whether the fill stands anywhere, and how many bytes of the sources are copied: by tables and
+/// maps, before a byte of content is read.
+fn survey(disk: &VirtualDisk, damage: &Damage, request: &Request<'_>) -> (bool, u64) {
+    let (mut is_hurt, mut copied) = (false, 0);
     for unit in Planner::new(disk, damage, request.fill == 0, 0) {
         for piece in &unit.pieces {
-            sums.add(piece.state, piece.run.length);
+            // Sectors made anew stand for bytes that are gone all the same.
+            let is_gone =
+                matches!(piece.state, State::Encrypted | State::Unreadable | State::Damaged);
+            is_hurt |= is_gone || piece.is_filled();
             if piece.is_copied() && piece.state != State::Zero {
                 copied += piece.run.length;
             }
@@ -180,7 +201,7 @@ fn survey(disk: &VirtualDisk, damage: &Damage, request: &Request<'_>) -> (Sums, 
             break;
         }
     }
-    (sums, copied)
+    (is_hurt, copied)
 }
 
 /// Bytes that the output takes at least.
@@ -261,6 +282,7 @@ fn job(
         level: request.level,
         sources: sources.collect(),
         damage: damage.digest(),
+        maps: damage.given().to_vec(),
     }
 }
 
@@ -291,7 +313,7 @@ fn write(
     let placer = Placer::new(placer_layout, disk.capacity_bytes(), position);
     let work = Work {
         disk,
-        rewritten: damage.rewritten(),
+        damage,
         fill: request.fill,
         threads: request.threads,
         level: request.level,
@@ -365,6 +387,7 @@ fn prove(
     paths: &Paths,
     record: &Record,
     output: &OutputLine,
+    damage: &Damage,
 ) -> Result<Option<String>, VerifyError> {
     let sparse = matches!(request.format, Format::Sparse | Format::Stream);
     let disk = verify::open_made(&paths.part, sparse, output.size_bytes)?;
@@ -373,6 +396,7 @@ fn prove(
         manifest: &manifest,
         map: &map,
         output,
+        judged: damage.judged(),
         threads: request.threads,
         check: request.prove,
         stop: request.stop,

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::damage::{Damage, Doubt};
+use super::damage::{Damage, Doubt, Reason, is_good};
 use crate::{
     disk::{ResolvedRun, RunState, VirtualDisk, Walk},
     triage::judge::State,
@@ -23,6 +23,10 @@ pub(super) struct Piece {
     pub(super) state: State,
     /// Why it may not be what it seems.
     pub(super) doubt: Option<Doubt>,
+    /// Why a damage map does not call it good.
+    pub(super) reason: Option<Reason>,
+    /// Whether the fill stands there for that reason, although it may be good.
+    pub(super) withheld: bool,
     /// Which of the sectors made anew stand there instead.
     pub(super) rewritten: Option<usize>,
 }
@@ -31,19 +35,22 @@ impl Piece {
     /// Whether bytes of a source are copied.
     pub(super) fn is_copied(&self) -> bool {
         self.rewritten.is_none()
+            && !self.withheld
             && matches!(self.state, State::Intact | State::Undetermined | State::Zero)
             && matches!(self.run.state, RunState::Data | RunState::Compressed)
     }
 
     /// Whether the bytes are not to be had, so that the fill stands in their place.
     pub(super) fn is_filled(&self) -> bool {
-        self.rewritten.is_none()
-            && matches!(self.state, State::Encrypted | State::Unreadable | State::Damaged)
+        let is_gone = matches!(self.state, State::Encrypted | State::Unreadable | State::Damaged);
+        self.rewritten.is_none() && (is_gone || self.withheld)
     }
 
     fn joins(&self, next: &Self) -> bool {
         self.state == next.state
             && self.doubt == next.doubt
+            && self.reason == next.reason
+            && self.withheld == next.withheld
             && self.rewritten == next.rewritten
             && self.run.joins(&next.run)
     }
@@ -130,44 +137,66 @@ impl<'a> Planner<'a> {
     /// A run as pieces of one state each.
     fn split(&mut self, run: ResolvedRun) {
         let doubt = self.damage.doubt_of(&run);
-        let doubted = doubt.is_some();
         let state = match run.state {
             RunState::Lost => State::Damaged,
             RunState::Unreadable => State::Unreadable,
-            // The right parent, or the entry that is lost, may say other bytes.
-            RunState::Zero | RunState::Absent if doubted => State::Undetermined,
-            RunState::Zero => State::Zero,
-            RunState::Absent => State::Absent,
             // Its checksum decides when it is read.
             RunState::Compressed => State::Undetermined,
-            RunState::Data => {
+            RunState::Data | RunState::Zero | RunState::Absent => {
                 let mut at = run.offset;
                 while at < run.end() {
-                    let place = run.file_offset.saturating_add(at - run.offset);
-                    let (state, until) = match run.file {
-                        Some(file) => self.damage.state_at(file, place),
-                        None => (State::Damaged, u64::MAX),
-                    };
-                    let left = run.end() - at;
-                    let length = until.saturating_sub(place).clamp(1, left);
-                    let good =
-                        !matches!(state, State::Encrypted | State::Unreadable | State::Damaged);
-                    let state = if doubted && good { State::Undetermined } else { state };
-                    // A hole of the file is told by the run itself.
-                    let state = if state == State::Absent { State::Zero } else { state };
-                    let run = run.clip(at, at + length);
-                    self.keep(run, state, doubt);
-                    at += length;
+                    at += self.judged(&run, at, doubt).max(1);
                 }
                 return;
             }
         };
-        self.keep(run, state, doubt);
+        self.keep(run, state, doubt, None);
+    }
+
+    /// What the maps say of a run from `at` on; answers for how many bytes.
+    fn judged(&mut self, run: &ResolvedRun, at: u64, doubt: Option<Doubt>) -> u64 {
+        let has_data = run.state == RunState::Data;
+        let place = run.file_offset.saturating_add(at - run.offset);
+        let file = run.file.filter(|_| has_data).map(|file| (file, place));
+        let known = self.damage.known(at, file);
+        let length = known.length.clamp(1, run.end() - at);
+        let (state, reason) = match run.state {
+            RunState::Data if run.file.is_none() => (State::Damaged, None),
+            // A hole of the file is told by the run itself.
+            RunState::Data if known.state == State::Absent => (State::Zero, None),
+            RunState::Data => (known.state, known.reason),
+            told => {
+                // Nothing is stored there: no map can speak of other bytes than these.
+                let state = if told == RunState::Zero { State::Zero } else { State::Absent };
+                match known.reason {
+                    None => (state, None),
+                    Some(reason) if known.state == State::Undetermined => {
+                        (State::Undetermined, Some(reason))
+                    }
+                    Some(_) => (State::Undetermined, Some(Reason::Contradicted)),
+                }
+            }
+        };
+        // The right parent, or the entry that is lost, may say other bytes.
+        let (state, reason) = match doubt {
+            Some(_) if is_good(state) => (State::Undetermined, None),
+            _ => (state, reason),
+        };
+        self.keep(run.clip(at, at + length), state, doubt, reason);
+        length
     }
 
     /// Cuts a run where sectors are made anew.
-    fn keep(&mut self, run: ResolvedRun, state: State, doubt: Option<Doubt>) {
+    fn keep(
+        &mut self,
+        run: ResolvedRun,
+        state: State,
+        doubt: Option<Doubt>,
+        reason: Option<Reason>,
+    ) {
         let all = self.damage.rewritten();
+        let is_open = state == State::Undetermined && reason.is_some();
+        let withheld = self.damage.withholds() && is_open && run.state == RunState::Data;
         let mut at = run.offset;
         let mut next = all.partition_point(|one| one.end() <= at);
         while at < run.end() {
@@ -176,7 +205,8 @@ impl<'a> Planner<'a> {
                 Some(one) => (one.at.min(run.end()), None),
                 None => (run.end(), None),
             };
-            self.pieces.push_back(Piece { run: run.clip(at, end), state, doubt, rewritten });
+            let run = run.clip(at, end);
+            self.pieces.push_back(Piece { run, state, doubt, reason, withheld, rewritten });
             next += usize::from(rewritten.is_some());
             at = end;
         }

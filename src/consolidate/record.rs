@@ -55,6 +55,9 @@ pub(super) struct JobLine {
     pub(super) sources: Vec<(String, u64, String)>,
     /// What is known of the sources' content.
     pub(super) damage: String,
+    /// Recorded damage maps, by the SHA-256 of each.
+    #[serde(default)]
+    pub(super) maps: Vec<(String, String)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -318,6 +321,17 @@ fn difference(found: &JobLine, job: &JobLine) -> String {
     }
     if found.sources.len() != job.sources.len() {
         return "other source files".to_owned();
+    }
+    if found.maps != job.maps {
+        let told = |maps: &[(String, String)]| match maps {
+            [] => "no damage map".to_owned(),
+            all => {
+                let all: Vec<String> =
+                    all.iter().map(|(name, hash)| format!("{name} (SHA-256 {hash})")).collect();
+                format!("the damage map {}", all.join(", "))
+            }
+        };
+        return format!("it was made with {}, now it is {}", told(&found.maps), told(&job.maps));
     }
     "other knowledge of the sources' damage".to_owned()
 }

@@ -15,8 +15,9 @@ use sha2::{Digest, Sha256};
 use vmglean_formats::{ByteOffset, ReadAt, vmdk::open_extent};
 
 use super::{
+    damage::Damage,
     fill::{Filler, hex, is_zero},
-    manifest::{ManifestLine, OutputLine, RangeLine},
+    manifest::{JudgedLine, ManifestLine, OutputLine, RangeLine, state_word},
     out::Buffer,
     plan::{Piece, UNIT, Unit},
     record::{Record, RecordError},
@@ -71,6 +72,7 @@ pub(super) struct Companion<'a> {
     pub(super) manifest: &'a Path,
     pub(super) map: &'a Path,
     pub(super) output: &'a OutputLine,
+    pub(super) judged: &'a [JudgedLine],
     pub(super) threads: usize,
     /// Whether the output is read back.
     pub(super) check: bool,
@@ -125,6 +127,8 @@ pub(super) fn prove(
     let mut manifest = BufWriter::with_capacity(1 << 20, manifest);
     let map = File::create(with.map).map_err(io(with.map))?;
     let mut map = RescueMap::new(BufWriter::new(map)).map_err(io(with.map))?;
+    // What was made holds what it holds.
+    let nothing = Damage::default();
     let failed: Mutex<Option<VerifyError>> = Mutex::new(None);
     let over = AtomicBool::new(false);
     let (sender, receiver) = crossbeam_channel::bounded::<Vec<RangeLine>>(16);
@@ -132,9 +136,9 @@ pub(super) fn prove(
     let written = std::thread::scope(|scope| {
         for _ in 0..with.threads.max(1) {
             let receiver = receiver.clone();
-            let (failed, over) = (&failed, &over);
+            let (failed, over, nothing) = (&failed, &over, &nothing);
             scope.spawn(move || {
-                let mut checker = Checker::new(disk);
+                let mut checker = Checker::new(disk, nothing);
                 for group in receiver {
                     if over.load(Ordering::Relaxed) {
                         continue;
@@ -152,6 +156,11 @@ pub(super) fn prove(
         let mut bytes = 0;
         let first = ManifestLine::Output(with.output.clone());
         write_line(&mut manifest, &first).map_err(io(with.manifest))?;
+        for line in with.judged {
+            let line = ManifestLine::Judged(line.clone());
+            write_line(&mut manifest, &line).map_err(io(with.manifest))?;
+            lines += 1;
+        }
         record.each_range(|text, range| {
             manifest.write_all(text)?;
             lines += 1;
@@ -253,8 +262,8 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn new(disk: &'a VirtualDisk) -> Self {
-        let filler = Filler::new(disk, &[], 0, false);
+    fn new(disk: &'a VirtualDisk, nothing: &'a Damage) -> Self {
+        let filler = Filler::new(disk, nothing, 0, false);
         Self { disk, filler, buffer: Buffer::default(), runs: Vec::new() }
     }
 
@@ -282,7 +291,8 @@ impl<'a> Checker<'a> {
                     RunState::Zero | RunState::Absent => State::Zero,
                     RunState::Lost | RunState::Unreadable => State::Damaged,
                 };
-                pieces.push(Piece { run, state, doubt: None, rewritten: None });
+                let (doubt, reason, withheld, rewritten) = (None, None, false, None);
+                pieces.push(Piece { run, state, doubt, reason, withheld, rewritten });
             }
         }
         pieces
@@ -329,7 +339,8 @@ fn check_zeros(
     Ok(())
 }
 
-/// A GNU ddrescue map: `+` what stands in the output as it was read, `-` what the fill stands for.
+/// A GNU ddrescue map: `+` what stands in the output as it was read, `-` what the fill stands for,
+/// `?` what was copied although something speaks against it.
 struct RescueMap<W: Write> {
     out: W,
     run: Option<(u64, u64, char)>,
@@ -345,7 +356,12 @@ impl<W: Write> RescueMap<W> {
     }
 
     fn add(&mut self, range: &RangeLine) -> io::Result<()> {
-        let status = if range.filled { '-' } else { '+' };
+        let is_doubted = range.state == state_word(State::Undetermined) && range.why.is_some();
+        let status = match range.filled {
+            true => '-',
+            false if is_doubted => '?',
+            false => '+',
+        };
         match &mut self.run {
             Some((at, length, known))
                 if *known == status && *at + *length == range.offset_bytes =>

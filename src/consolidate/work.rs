@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    boot::Rewritten,
+    damage::Damage,
     fill::Filler,
     manifest::{RangeLine, Sums},
     out::{Buffer, Out},
@@ -23,7 +23,7 @@ const WAITING: usize = 64;
 /// What a run works with.
 pub(super) struct Work<'a> {
     pub(super) disk: &'a VirtualDisk,
-    pub(super) rewritten: &'a [Rewritten],
+    pub(super) damage: &'a Damage,
     pub(super) fill: u8,
     pub(super) threads: usize,
     pub(super) level: i32,
@@ -114,7 +114,7 @@ pub(super) fn write(
             let (planner, turn, changed) = (&planner, &turn, &changed);
             scope.spawn(move || {
                 let _alarm = Alarm { turn, changed };
-                let mut filler = Filler::new(work.disk, work.rewritten, work.fill, true);
+                let mut filler = Filler::new(work.disk, work.damage, work.fill, true);
                 let mut packer = Packer::new(layout, work.level);
                 let mut buffer = Buffer::default();
                 while let Some(unit) = next(work, planner, turn) {
@@ -262,7 +262,7 @@ pub(super) fn read_all(work: &Work<'_>, planner: Planner<'_>) -> (Sums, End) {
     std::thread::scope(|scope| {
         for _ in 0..work.threads.max(1) {
             scope.spawn(|| {
-                let mut filler = Filler::new(work.disk, work.rewritten, work.fill, false);
+                let mut filler = Filler::new(work.disk, work.damage, work.fill, false);
                 let mut buffer = Vec::new();
                 let mut own = Sums::default();
                 while !(work.stop)() {

@@ -34,6 +34,7 @@ pub fn map_chain(
             pass: pass.clone(),
             judge,
             is_disk: true,
+            attacked: None,
             footer: FooterQuestion {
                 whole_sectors: file.name.to_ascii_lowercase().contains("vmdk"),
                 expected_bytes: flat_length(&disk, number),

@@ -3,10 +3,12 @@
 mod chain;
 mod disk;
 mod facts;
+mod one;
 
 pub use chain::{Doubt, doubt, flat_length, map_chain, named_after};
 pub use disk::{DiskMap, DiskRun, FileMap};
 pub use facts::facts;
+pub use one::map_file;
 
 use std::{io, thread};
 
@@ -40,6 +42,8 @@ pub struct MapOptions {
     pub footer: FooterQuestion,
     /// Whether it is a whole disk, not any file.
     pub is_disk: bool,
+    /// What else says that a locker was at work in it, where something does.
+    pub attacked: Option<String>,
 }
 
 /// A mapped disk.
@@ -69,6 +73,7 @@ pub fn map_source(
     let footer = read_footer(source, &options.footer, families).ok();
     let mut facts = facts(footer.as_ref(), &options.footer, families, source.len_bytes());
     facts.is_disk = options.is_disk;
+    facts.attacked = facts.attacked.or_else(|| options.attacked.clone());
     let jobs = options.pass.jobs.get();
     let walks = Walks::default();
     let original = facts.original_bytes.unwrap_or(u64::MAX).min(source.len_bytes());

@@ -9,12 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     json::write_line,
-    plain::plain_path,
+    plain::{plain, plain_path},
     record::{RecordPath, RunInfo},
     text::layout::{BAD, BOLD, GOOD, painted, right, wrap},
     units::{bytes, counted},
 };
-use crate::{consolidate::Sums, disk::Chain, finding::Finding};
+use crate::{
+    consolidate::{JudgedBy, JudgedLine, SampledLine, Sums},
+    disk::Chain,
+    finding::Finding,
+};
 
 /// What `schema` says in a consolidate record.
 pub const CONSOLIDATE_SCHEMA: &str = "vmglean.consolidate/1";
@@ -44,6 +48,16 @@ pub struct ConsolidateRecord {
     pub summary: Sums,
     /// Bytes in whose place the fill stands.
     pub filled_bytes: u64,
+    /// Bytes that a damage map leaves undetermined; in whose place the fill stands with
+    /// `--fill-undetermined`.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub open_bytes: u64,
+    /// Whether the fill stands there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub open_filled: bool,
+    /// How the content of each file was judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub judged: Vec<JudgedLine>,
     /// Sectors made anew with `--repair-boot`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewritten: Vec<RewrittenRange>,
@@ -63,6 +77,11 @@ pub struct ConsolidateRecord {
     /// Time, version and arguments; left out with `--reproducible`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunInfo>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Sectors that the output holds and no source.
@@ -95,6 +114,9 @@ impl ConsolidateRecord {
             size_bytes: link.map_or(0, |link| link.capacity),
             summary: Sums::default(),
             filled_bytes: 0,
+            open_bytes: 0,
+            open_filled: false,
+            judged: Vec::new(),
             rewritten: Vec::new(),
             doubted: chain.links.iter().skip(at).any(|link| link.parent_doubt.is_some()),
             ranges: 0,
@@ -109,7 +131,8 @@ impl ConsolidateRecord {
     /// Takes in what was read.
     pub fn set_sums(&mut self, sums: &Sums, stopped: bool) {
         self.summary = *sums;
-        self.filled_bytes = sums.filled_bytes();
+        let open = if self.open_filled { self.open_bytes } else { 0 };
+        self.filled_bytes = sums.filled_bytes().saturating_add(open);
         self.stopped = stopped;
     }
 }
@@ -174,6 +197,17 @@ pub fn write_text(
             lines.push(if good { text } else { painted(BAD, &text) });
         }
     }
+    if record.open_bytes > 0 {
+        let what = match record.open_filled {
+            true => "of these undetermined by a damage map: the fill stands there",
+            false => "of these undetermined by a damage map: they may be encrypted",
+        };
+        let text = format!("{}  {what}", right(&bytes(record.open_bytes), 10));
+        lines.push(painted(BAD, &text));
+    }
+    for text in judged_lines(&record.judged) {
+        lines.extend(wrap(&text, columns));
+    }
     for made in &record.rewritten {
         let text = format!("made anew at {:#x}: {}", made.offset_bytes, made.what);
         lines.extend(wrap(&text, columns));
@@ -186,7 +220,10 @@ pub fn write_text(
         ));
     }
     if record.filled_bytes == 0 && !record.stopped && !record.doubted {
-        lines.push(painted(GOOD, "every byte has its place"));
+        let is_unjudged = record.judged.iter().any(|line| line.by == JudgedBy::Nothing);
+        let is_good = record.open_bytes == 0 && !is_unjudged;
+        let text = "every byte has its place";
+        lines.push(if is_good { painted(GOOD, text) } else { text.to_owned() });
     }
     if record.doubted {
         let text = "a parent was taken although its CID does not agree: see below";
@@ -200,4 +237,58 @@ pub fn write_text(
         writeln!(out, "{}", line.trim_end())?;
     }
     out.flush()
+}
+
+/// How the files were judged, in a few lines: what was not looked at, and what samples can miss.
+fn judged_lines(judged: &[JudgedLine]) -> Vec<String> {
+    let by = |by: JudgedBy| judged.iter().filter(move |line| line.by == by);
+    let files = |by_what: JudgedBy| {
+        let all: Vec<&JudgedLine> = by(by_what).collect();
+        match all.as_slice() {
+            [] => None,
+            [only] => Some(only.file.as_deref().map_or("the disk".into(), plain).into_owned()),
+            all => Some(counted(all.len() as u64, "file")),
+        }
+    };
+    let mut lines = Vec::new();
+    if let Some(files) = files(JudgedBy::Nothing) {
+        lines.push(format!(
+            "{files}: the content was not looked at; what is encrypted there was copied as it is"
+        ));
+    }
+    let widest = by(JudgedBy::Samples)
+        .filter_map(|line| line.samples.as_ref())
+        .max_by_key(|told| told.sure_run_bytes);
+    if let (Some(files), Some(told)) = (files(JudgedBy::Samples), widest) {
+        lines.push(format!("{files}: judged by {}", sampled(told)));
+    }
+    if let Some(files) = files(JudgedBy::EveryByte) {
+        lines.push(format!("{files}: every block was measured"));
+    }
+    if let Some(files) = files(JudgedBy::Map) {
+        lines.push(format!("{files}: judged by a damage map of every byte"));
+    }
+    for line in by(JudgedBy::GivenMap) {
+        let map = line.map.as_deref().map_or("".into(), plain);
+        let of = line.file.as_deref().map_or("the disk".into(), plain).into_owned();
+        lines.push(format!("{of}: judged by the damage map {map}"));
+    }
+    lines
+}
+
+/// What samples can tell, and what not.
+fn sampled(told: &SampledLine) -> String {
+    let count = counted(told.count, "sample");
+    if told.missed_1mib_percent == 0 {
+        return format!(
+            "{count}; a lone encrypted run shorter than {} can be missed",
+            bytes(told.sure_run_bytes)
+        );
+    }
+    format!(
+        "{count}, not byte by byte: a lone encrypted run shorter than {} can be missed, one of 1 MiB \
+         is in {} of 100 cases (vmglean map reads every byte; --map takes what it finds)",
+        bytes(told.sure_run_bytes),
+        told.missed_1mib_percent
+    )
 }

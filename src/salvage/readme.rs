@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{
     config::Confidence,
     disks::Carried,
+    memory::MemoryPair,
     plan::{MachinePlan, Origin, SalvageOptions},
 };
 use crate::finding::Weight;
@@ -192,9 +193,45 @@ pub(super) fn write(plan: &MachinePlan, options: SalvageOptions) -> String {
             pair.offset_bytes,
             plain(&pair.state_file.lossy())
         );
-        if pair.carried {
-            let _ = writeln!(out, "  vol -f {} windows.pslist", plain(&pair.name));
+        for text in memory_lines(pair) {
+            let _ = writeln!(out, "  {text}");
         }
     }
     out
+}
+
+/// What volatility3 needs to read a memory image.
+fn memory_lines(pair: &MemoryPair) -> Vec<String> {
+    let name = plain(&pair.name);
+    let is_inside = pair.image == pair.state_file;
+    let mut lines = Vec::new();
+    if pair.carried {
+        lines.push(format!("vol -f {name} windows.info"));
+        lines.push("(volatility3; a Linux guest needs the symbols of its kernel, too)".to_owned());
+    }
+    lines.push(format!(
+        "volatility3 wants the memory as {name} and its state file beside it, under"
+    ));
+    lines.push(
+        "the same name with its own ending: where a memory of more than 3 GiB belongs stands"
+            .to_owned(),
+    );
+    lines.push("in the state file alone.".to_owned());
+    if is_inside {
+        lines.push(format!(
+            "This memory lies inside its state file, from byte {} on. volatility3 reads none there",
+            pair.offset_bytes
+        ));
+        lines.push(
+            "and does not skip the padding that may stand before it: what it reads from such a"
+                .to_owned(),
+        );
+        lines.push("state file can be wrong.".to_owned());
+        lines.push(if pair.carried {
+            format!("{name} was taken out of it, from behind the padding.")
+        } else {
+            "--memory takes it out, from behind the padding.".to_owned()
+        });
+    }
+    lines
 }

@@ -13,6 +13,7 @@
 mod chain;
 mod consolidate;
 mod depth;
+mod encrypted;
 mod faults;
 mod make;
 mod room;

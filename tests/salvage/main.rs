@@ -408,6 +408,16 @@ fn memory_is_found_and_named_as_volatility_wants_it() {
     // Memory inside the state file is taken out, since volatility reads it only beside it.
     let inside = fs::read(memory.join("srv-abc.vmem")).unwrap();
     assert_eq!((inside.len(), inside[0], inside[4096]), (256 * 4096, 0, 1));
+    let page = fs::read_to_string(estate.out().join("srv/README.txt")).unwrap();
+    for part in [
+        "vol -f memory/srv-Snapshot2.vmem",
+        "volatility3 wants the memory as memory/srv-abc.vmem and its state file beside it",
+        "does not skip the padding that may stand before it",
+        "memory/srv-abc.vmem was taken out of it, from behind the padding.",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert_eq!(page.matches("does not skip the padding").count(), 1, "{page}");
 }
 
 /// The segments that volatility3 reads a memory image in, by the state file it finds for it.

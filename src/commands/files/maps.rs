@@ -1,10 +1,6 @@
 //! The disks that files are searched on, each with its map.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 
@@ -12,14 +8,13 @@ use super::Args;
 use crate::{
     chain,
     cli::Global,
-    commands::Usage,
+    commands::recorded::Recorded,
     disk::{Companions, FolderCompanions, VirtualDisk, open_chain},
     families::Families,
     interrupt::Interrupt,
     map::map_chain,
-    report::record::MapRecord,
     triage::{
-        judge::{JudgeOptions, Run, State},
+        judge::{JudgeOptions, Run},
         pass::{Cancel, PassOptions},
     },
     ui::Ui,
@@ -54,7 +49,7 @@ pub(super) fn maps(
     for (path, disk) in std::iter::once(&args.disk).chain(&args.with).zip(disks) {
         let recorded_map = args.map.as_ref().filter(|_| all.is_empty());
         let runs = match recorded_map {
-            Some(file) => recorded(file, disk)?,
+            Some(file) => recorded(file, disk, families)?,
             None => match made(path, args, families, global, ui, stop)? {
                 Some(runs) => runs,
                 None => return Ok(None),
@@ -66,43 +61,10 @@ pub(super) fn maps(
 }
 
 /// A map that was made before.
-fn recorded(file: &PathBuf, disk: &VirtualDisk) -> anyhow::Result<Vec<Run>> {
-    use crate::report::record::MapState;
-    let text = fs::read(file).with_context(|| file.display().to_string())?;
-    let map: MapRecord = serde_json::from_slice(&text)
-        .with_context(|| format!("{} is no record of vmglean map --json", file.display()))?;
-    if map.size_bytes < disk.capacity_bytes() {
-        let text = format!(
-            "{} covers {} bytes, the disk has {}: it is the map of another disk, or one made with \
-             --file",
-            file.display(),
-            map.size_bytes,
-            disk.capacity_bytes()
-        );
-        return Err(Usage(text).into());
-    }
-    Ok(map
-        .runs
-        .iter()
-        .map(|run| {
-            let state = match run.state {
-                MapState::Zero => State::Zero,
-                MapState::Absent => State::Absent,
-                MapState::Intact => State::Intact,
-                MapState::Encrypted => State::Encrypted,
-                MapState::Unreadable => State::Unreadable,
-                MapState::Damaged => State::Damaged,
-                MapState::Undetermined => State::Undetermined,
-            };
-            let end = run.offset_bytes.saturating_add(run.length_bytes);
-            let mut made = Run::new(run.offset_bytes..end, state, 0);
-            if let Some(edge) = run.edge {
-                made.start_doubt = edge.start_bytes;
-                made.end_doubt = edge.end_bytes;
-            }
-            made
-        })
-        .collect())
+fn recorded(file: &Path, disk: &VirtualDisk, families: &Families) -> anyhow::Result<Vec<Run>> {
+    let map = Recorded::read(file)?;
+    map.check(disk, families)?;
+    Ok(map.damage_map().runs)
 }
 
 /// A map made now, as `map` makes it; `None` where it was stopped.

@@ -22,11 +22,14 @@ use sha2::{Digest as _, Sha256};
 use vmglean_formats::vmx::{Encryption, Vmx};
 
 use self::envelope::{PackedDisk, envelope};
-use super::{Carried, MachinePlan, write::hex};
+use super::{Carried, DiskPlan, MachinePlan, write::hex};
 use crate::{
-    consolidate::{ConsolidateError, Damage, Format, Request, consolidate},
-    disk::{Companions, FolderCompanions, open_chain},
+    consolidate::{ConsolidateError, Damage, Format, JudgedBy, JudgedLine, Request, consolidate},
+    disk::{Chain, Companions, FileId, FolderCompanions, open_chain},
+    families::Families,
+    map::map_file,
     source::{Access, EvidenceRoot, RelPath, read_exact},
+    triage::pass::Cancel,
 };
 
 /// Marks an unfinished package as ours, and says of what it is made.
@@ -98,6 +101,11 @@ fn fail(path: &Path) -> impl FnOnce(io::Error) -> PackageError {
     move |source| PackageError::Io { path, source }
 }
 
+/// Verdicts on disks whose data no attack touched, by what was examined.
+const SOUND: [&str; 3] = ["untouched", "guest-encrypted", "descriptor-lost"];
+/// Verdicts that rest on signs of an attack.
+const ATTACKED: [&str; 2] = ["partly-encrypted", "encrypted"];
+
 /// How to make it.
 pub struct PackageRequest<'a> {
     /// Which.
@@ -106,8 +114,12 @@ pub struct PackageRequest<'a> {
     pub overwrite: bool,
     /// Threads.
     pub threads: usize,
+    /// Known families: how lockers damage.
+    pub families: &'a Families,
     /// Whether to stop at the next safe place.
     pub stop: &'a AtomicBool,
+    /// The same, for the maps of damaged disks.
+    pub cancel: Cancel,
     /// Told how many bytes were read.
     pub progress: &'a (dyn Fn(u64) + Sync),
 }
@@ -279,7 +291,10 @@ fn disks(
             };
             let wrong =
                 |source| PackageError::Disk { name: leaf.clone(), source: Box::new(source) };
-            let damage = Damage::of(&chain, 0);
+            let mut damage = Damage::of(&chain, 0);
+            if !SOUND.contains(&disk.verdict.as_str()) {
+                mapped(&root, &chain, disk, request, &mut damage)?;
+            }
             let done = consolidate(&root, &chain, 0, &damage, &how).map_err(wrong)?;
             if done.stopped {
                 return Err(PackageError::Stopped);
@@ -292,6 +307,40 @@ fn disks(
         made.push(PackedDisk { node, file: name, length_bytes, capacity_bytes, populated_bytes });
     }
     Ok(made)
+}
+
+/// Maps each file of a disk that is not sound: what is encrypted there is not packed.
+fn mapped(
+    root: &EvidenceRoot,
+    chain: &Chain,
+    plan: &DiskPlan,
+    request: &PackageRequest<'_>,
+    damage: &mut Damage,
+) -> Result<(), PackageError> {
+    let disk = chain.disk();
+    for (number, file) in (0..).zip(disk.files()) {
+        let path = RelPath::new(Path::new(&file.name)).unwrap_or_default();
+        // One that cannot be opened is told when it is read.
+        let Ok(source) = root.open_file(&path) else { continue };
+        let of = (disk, FileId(number));
+        let (families, cancel) = (request.families, &request.cancel);
+        let is_hit = ATTACKED.contains(&plan.verdict.as_str());
+        let why = is_hit.then(|| plan.reason.clone());
+        let mut told = |bytes| (request.progress)(bytes);
+        let map = map_file(&source, of, families, request.threads, why, cancel, &mut told);
+        let map = map.map_err(|error| PackageError::Unfit(format!("{}: {error}", file.name)))?;
+        let Some(map) = map else { return Err(PackageError::Stopped) };
+        damage.judge(JudgedLine {
+            file: Some(file.name.clone()),
+            by: JudgedBy::Map,
+            verdict: format!("{}: {}", plan.verdict, plan.reason),
+            samples: None,
+            map: None,
+            map_sha256: None,
+        });
+        damage.add(FileId(number), map);
+    }
+    Ok(())
 }
 
 /// Bytes of the ranges that hold data, by the manifest of a made disk; zeros within them count.

@@ -36,9 +36,15 @@ pub(super) fn conclude(seen: &Seen, context: &DiskContext) -> DiskJudgement {
         encrypted,
         zero_share: figures.zero,
         random_like_share: figures.random,
+        is_open: figures.unexplained > 0
+            || figures.unlooked > 0
+            || seen.structures.head_is_random
+            || !supports.fine.is_empty()
+            || seen.lone.looks_encrypted(),
         method: seen.method,
         samples: u32::try_from(seen.planned).unwrap_or(u32::MAX),
         read_bytes: seen.read_bytes,
+        data_bytes: seen.data_bytes,
         original_size_bytes: seen.size,
         footer: seen.footer.clone().filter(|footer| !footer.evidence.is_empty()),
         family: support::name_family(seen, context, is_hit),

@@ -137,12 +137,16 @@ pub struct DiskJudgement {
     pub zero_share: f64,
     /// Share that looks random, explained or not.
     pub random_like_share: f64,
+    /// Whether some of it looks random or marked by encryption and nothing explains that.
+    pub is_open: bool,
     /// How much was read.
     pub method: Method,
     /// Samples judged, holes included.
     pub samples: u32,
     /// Bytes read.
     pub read_bytes: u64,
+    /// Bytes that are no holes, which the samples were taken from.
+    pub data_bytes: u64,
     /// The file's size before the attack.
     pub original_size_bytes: u64,
     /// What its end says.
