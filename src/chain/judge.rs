@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(told.sure_run_bytes, 2 * (40_u64 << 30).div_ceil(688) + (36 << 10));
         assert_eq!(told.missed_1mib_percent, 99);
         // In shares of 400 KiB one of 1 MiB holds a whole one.
-        assert_eq!(told_by(688, 32 << 10, 688 * 400 << 10).missed_1mib_percent, 0);
+        assert_eq!(told_by(688, 32 << 10, (688 * 400) << 10).missed_1mib_percent, 0);
         assert_eq!(told_by(688, 32 << 10, 688 << 20).missed_1mib_percent, 4);
         assert_eq!(told_by(0, 0, 0).missed_1mib_percent, 0);
     }

@@ -91,7 +91,12 @@ impl Work<'_> {
         for unit in Planner::new(self.disk, self.damage, false, from) {
             let inside =
                 |piece: &&super::plan::Piece| piece.run.offset < end && piece.run.end() > at;
-            if unit.pieces.iter().filter(inside).any(super::plan::Piece::is_filled) {
+            if unit
+                .pieces
+                .iter()
+                .filter(inside)
+                .any(|piece| piece.is_filled() || piece.lattice.is_some())
+            {
                 return None;
             }
             if unit.end >= end {

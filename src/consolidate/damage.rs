@@ -155,6 +155,11 @@ impl Damage {
         self.disk.is_some() || self.maps.contains_key(&file)
     }
 
+    /// Whether any map was added.
+    pub(super) fn has_maps(&self) -> bool {
+        self.disk.is_some() || !self.maps.is_empty()
+    }
+
     /// What tells this knowledge from another.
     pub(super) fn digest(&self) -> String {
         let mut maps: Vec<_> = self.maps.iter().collect();
@@ -184,12 +189,17 @@ impl Damage {
     /// file holds it. Of two maps the one that says worse is believed.
     pub(super) fn known(&self, at: u64, file: Option<(FileId, u64)>) -> Known {
         let by_file = file.and_then(|(file, place)| Some((self.maps.get(&file)?, place)));
-        let by_file = by_file.map(|(told, place)| told.at(place));
+        let by_file = by_file.map(|(told, place)| {
+            let known = told.at(place);
+            Known { lattice: known.lattice.map(|lattice| lattice.moved(place, at)), ..known }
+        });
         match (by_file, self.disk.as_ref().map(|told| told.at(at))) {
-            (None, None) => Known { state: State::Undetermined, length: u64::MAX, reason: None },
+            (None, None) => {
+                Known { state: State::Undetermined, length: u64::MAX, reason: None, lattice: None }
+            }
             (Some(known), None) | (None, Some(known)) => known,
             (Some(one), Some(two)) => {
-                let worse = if badness(two.state) > badness(one.state) { two } else { one };
+                let worse = if two.badness() > one.badness() { two } else { one };
                 Known { length: one.length.min(two.length), ..worse }
             }
         }
@@ -229,6 +239,17 @@ pub(super) struct Known {
     pub(super) length: u64,
     /// Why, where that is no good state and a map says so.
     pub(super) reason: Option<Reason>,
+    /// Small encrypted runs in it, by the addresses of the disk.
+    pub(super) lattice: Option<Lattice>,
+}
+
+impl Known {
+    fn badness(&self) -> u8 {
+        match self.lattice {
+            Some(_) => badness(State::Encrypted),
+            None => badness(self.state),
+        }
+    }
 }
 
 /// Why a map says what it says.
@@ -250,19 +271,24 @@ impl Told {
             state: State::Undetermined,
             length: end.saturating_sub(at),
             reason: Some(Reason::Untold),
+            lattice: None,
         };
         let index = self.runs.partition_point(|run| run.end <= at);
         let Some(run) = self.runs.get(index) else { return untold(u64::MAX) };
         if run.start > at {
             return untold(run.start);
         }
-        let (state, end) = in_run(run, at);
+        let lattice = run.lattice.filter(|lattice| lattice.period > 0);
+        let (state, end) = (run.state, run.end);
         // Doubtful edges belong to the damage, never to what is good.
         let (state, end, reason) = match is_good(state) {
             true => doubt(&self.runs, index, at, state, end),
             false => (state, end, Some(Reason::Evidence(self.first.saturating_add(run.evidence)))),
         };
-        Known { state, length: end.saturating_sub(at), reason }
+        // Between runs that are gone, nothing is left.
+        let lattice = lattice.filter(|_| badness(state) <= badness(State::Undetermined));
+        let lattice = lattice.map(|lattice| lattice.moved(0, 0));
+        Known { state, length: end.saturating_sub(at), reason, lattice }
     }
 }
 
@@ -323,34 +349,26 @@ fn doubt(
     (state, end.min(good_to), None)
 }
 
-fn in_run(run: &Run, at: u64) -> (State, u64) {
-    let Some(Lattice { origin, run: small, period }) = run.lattice.filter(|l| l.period > 0) else {
-        return (run.state, run.end);
-    };
-    let phase = origin % period;
-    let into = (at % period + period - phase) % period;
-    let start = at - into.min(at);
-    if into < small {
-        (State::Encrypted, start.saturating_add(small).min(run.end))
-    } else {
-        (run.state, start.saturating_add(period).min(run.end))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::finding::{Evidence, EvidenceKind};
 
     #[test]
-    fn small_runs_of_a_lattice_are_encrypted_and_the_rest_has_the_runs_state() {
+    fn a_lattice_is_told_by_the_addresses_of_the_disk() {
         let mut run = Run::new(100..1000, State::Intact, 0);
         run.lattice = Some(Lattice { origin: 130, run: 10, period: 100 });
-        assert_eq!(in_run(&run, 100), (State::Intact, 130));
-        assert_eq!(in_run(&run, 130), (State::Encrypted, 140));
-        assert_eq!(in_run(&run, 139), (State::Encrypted, 140));
-        assert_eq!(in_run(&run, 140), (State::Intact, 230));
-        assert_eq!(in_run(&run, 999), (State::Intact, 1000));
+        let mut damage = Damage::default();
+        damage.add(FileId(0), DamageMap { runs: vec![run], ..DamageMap::default() });
+        // Byte 200 of the file is byte 5000 of the disk.
+        let known = damage.known(5000, Some((FileId(0), 200)));
+        assert_eq!((known.state, known.length), (State::Intact, 800));
+        let lattice = known.lattice.unwrap();
+        let runs: Vec<_> = lattice.runs(5000..5235).collect();
+        assert_eq!(runs, [5030..5040, 5130..5140, 5230..5235]);
+        assert_eq!(lattice.runs(5035..5100).collect::<Vec<_>>(), [5035..5040]);
+        assert_eq!(lattice.runs(5040..5130).count(), 0);
+        assert_eq!(lattice.encrypted_bytes(&(5000..5235)), 25);
     }
 
     #[test]

@@ -5,13 +5,13 @@ use vmglean_formats::{ByteOffset, MediumError, ReadAt};
 
 use super::{
     damage::Damage,
-    manifest::{RangeLine, Sums, state_word},
+    manifest::{LatticeLine, RangeLine, Sums, state_word},
     out::Buffer,
     plan::{Piece, Unit},
 };
 use crate::{
     disk::{FileId, ResolvedRun, RunState, VirtualDisk},
-    triage::judge::State,
+    triage::judge::{Lattice, State},
 };
 
 /// Blocks of zeros at least this long in a row stay holes.
@@ -56,6 +56,24 @@ struct Part {
     why: Option<String>,
 }
 
+impl Part {
+    /// Small encrypted runs in it, where the rest could be read.
+    fn lattice(&self) -> Option<Lattice> {
+        let is_there = matches!(self.state, State::Intact | State::Zero | State::Undetermined);
+        self.piece.lattice.filter(|_| is_there && !self.piece.withheld)
+    }
+
+    /// Counts its bytes, those of small runs apart; `state` is that of the others.
+    fn count(&self, state: State, sums: &mut Sums) -> u64 {
+        let run = &self.piece.run;
+        let lattice = self.lattice();
+        let inside = lattice.map_or(0, |l| l.encrypted_bytes(&(run.offset..run.end())));
+        sums.add(State::Encrypted, inside);
+        sums.add(state, run.length.saturating_sub(inside));
+        inside
+    }
+}
+
 impl<'a> Filler<'a> {
     pub(super) fn new(disk: &'a VirtualDisk, damage: &'a Damage, fill: u8, hashes: bool) -> Self {
         Self {
@@ -94,6 +112,7 @@ impl<'a> Filler<'a> {
                     self.tell(&part, place, piece.run.offset, &mut filled);
                 } else if piece.is_copied() {
                     for part in self.copy(piece, place) {
+                        self.overlay(&part, place, piece.run.offset);
                         filled.read += part.piece.run.length;
                         self.tell(&part, place, piece.run.offset, &mut filled);
                     }
@@ -134,7 +153,7 @@ impl<'a> Filler<'a> {
                 }
                 let place = scratch.get_mut(..length).unwrap_or_default();
                 for part in self.copy(&Piece { run, ..*piece }, place) {
-                    sums.add(part.state, part.piece.run.length);
+                    part.count(part.state, &mut sums);
                 }
                 at += step;
             }
@@ -282,6 +301,17 @@ impl<'a> Filler<'a> {
         Ok(false)
     }
 
+    /// Puts the fill over the small encrypted runs of a part; `whole` begins at `origin`.
+    fn overlay(&self, part: &Part, whole: &mut [u8], origin: u64) {
+        let Some(lattice) = part.lattice() else { return };
+        for run in lattice.runs(part.piece.run.offset..part.piece.run.end()) {
+            let place = |at: u64| usize::try_from(at.saturating_sub(origin)).unwrap_or(usize::MAX);
+            if let Some(bytes) = whole.get_mut(place(run.start)..place(run.end)) {
+                bytes.fill(self.fill);
+            }
+        }
+    }
+
     /// A manifest line for a part; `whole` is the place of its piece, which begins at `origin`.
     fn tell(&self, part: &Part, whole: &[u8], origin: u64, filled: &mut Filled) {
         let run = &part.piece.run;
@@ -297,30 +327,51 @@ impl<'a> Filler<'a> {
         let is_read = has_source && !bytes.is_empty() && !part.piece.withheld;
         // Read, and all zero: that much is known, whatever the tables say.
         let (state, why) = match part.state {
-            State::Undetermined if zero && is_read && part.piece.doubt.is_none() => {
+            State::Undetermined
+                if zero && is_read && part.piece.doubt.is_none() && part.lattice().is_none() =>
+            {
                 (State::Zero, None)
             }
             state => (state, part.why.clone()),
         };
-        filled.sums.add(state, run.length);
+        let inside = part.count(state, &mut filled.sums);
         if !self.hashes {
             return;
         }
         let file = run.file.filter(|_| has_source).and_then(|id| self.disk.file(id));
+        let lattice = part.lattice().filter(|_| inside > 0).map(|lattice| LatticeLine {
+            phase_bytes: lattice.origin,
+            run_bytes: lattice.run,
+            period_bytes: lattice.period,
+            encrypted_bytes: inside,
+            between: state_word(state).to_owned(),
+        });
+        let lattice_why = lattice.as_ref().map(|_| {
+            let small = "small runs are encrypted, by the damage map of the file";
+            match &why {
+                None => small.to_owned(),
+                Some(why) => format!("{small}; between them: {why}"),
+            }
+        });
         let compressed = has_source && run.state == RunState::Compressed;
         filled.lines.push(RangeLine {
             offset_bytes: run.offset,
             length_bytes: run.length,
-            state: state_word(state).to_owned(),
-            filled: is_filled,
+            // A range that holds small encrypted runs is not good, whatever lies between them.
+            state: state_word(if lattice.is_some() { State::Encrypted } else { state }).to_owned(),
+            filled: is_filled || lattice.is_some(),
             link: run.link,
             file: file.map(|file| file.name.clone()),
             file_offset_bytes: file.map(|_| run.file_offset),
             stored_bytes: compressed.then_some(run.stored),
             skip_bytes: (compressed && run.skip > 0).then_some(run.skip),
             sha256: (!zero).then(|| hex(&Sha256::digest(bytes))),
+            lattice,
             rewritten: rewritten.map(|made| made.what.clone()),
-            why,
+            why: match lattice_why {
+                Some(text) => Some(text),
+                None => why,
+            },
         });
     }
 }

@@ -126,6 +126,10 @@ pub struct RangeLine {
     /// SHA-256 of what stands in the output; left out where that is all zeros.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Only small runs at equal distance are encrypted, and the fill stands there; the bytes
+    /// between are the disk's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lattice: Option<LatticeLine>,
     /// Of sectors made anew: what they are, and from what they were made. The state is that of
     /// the bytes that stood there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,6 +137,22 @@ pub struct RangeLine {
     /// Why, where the state needs a word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+}
+
+/// Small encrypted runs at equal distance inside a range.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatticeLine {
+    /// Less than the period: a small run begins there and whole periods away, by the addresses of
+    /// the disk.
+    pub phase_bytes: u64,
+    /// Length of each.
+    pub run_bytes: u64,
+    /// Distance of their starts.
+    pub period_bytes: u64,
+    /// How many bytes of the range lie in them.
+    pub encrypted_bytes: u64,
+    /// State of the bytes between.
+    pub between: String,
 }
 
 /// Bytes by state; they add up to the disk.

@@ -46,8 +46,8 @@ use crate::{
 pub use boot::{Rewritten, rewritten};
 pub use damage::Damage;
 pub use manifest::{
-    JudgedBy, JudgedLine, MANIFEST_SCHEMA, ManifestLine, OutputLine as Output, RangeLine,
-    SampledLine, Sums, state_word,
+    JudgedBy, JudgedLine, LatticeLine, MANIFEST_SCHEMA, ManifestLine, OutputLine as Output,
+    RangeLine, SampledLine, Sums, state_word,
 };
 pub use objections::objections;
 pub use patch::{Patch, Repair, patches, write_patches};
@@ -132,12 +132,13 @@ pub fn consolidate(
 /// holds them: nothing of the content is read.
 #[must_use]
 pub fn open_bytes(chain: &Chain, at: usize, damage: &Damage, stop: &dyn Fn() -> bool) -> u64 {
-    let Some(disk) = chain.disk().at_link(at) else { return 0 };
+    let disk = chain.disk().at_link(at).filter(|_| damage.has_maps());
+    let Some(disk) = disk else { return 0 };
     let mut sum = 0_u64;
     for unit in Planner::new(&disk, damage, true, 0) {
         let open =
             |piece: &&plan::Piece| piece.reason.is_some() && piece.state == State::Undetermined;
-        sum += unit.pieces.iter().filter(open).map(|piece| piece.run.length).sum::<u64>();
+        sum += unit.pieces.iter().filter(open).map(plan::Piece::open_bytes).sum::<u64>();
         if stop() {
             break;
         }
@@ -192,7 +193,7 @@ fn survey(disk: &VirtualDisk, damage: &Damage, request: &Request<'_>) -> (bool, 
             // Sectors made anew stand for bytes that are gone all the same.
             let is_gone =
                 matches!(piece.state, State::Encrypted | State::Unreadable | State::Damaged);
-            is_hurt |= is_gone || piece.is_filled();
+            is_hurt |= is_gone || piece.is_filled() || piece.lattice.is_some();
             if piece.is_copied() && piece.state != State::Zero {
                 copied += piece.run.length;
             }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use super::damage::{Damage, Doubt, Reason, is_good};
 use crate::{
     disk::{ResolvedRun, RunState, VirtualDisk, Walk},
-    triage::judge::State,
+    triage::judge::{Lattice, State},
 };
 
 /// Virtual bytes of one unit: what a thread holds at a time.
@@ -27,6 +27,8 @@ pub(super) struct Piece {
     pub(super) reason: Option<Reason>,
     /// Whether the fill stands there for that reason, although it may be good.
     pub(super) withheld: bool,
+    /// Small encrypted runs in it, where the fill stands.
+    pub(super) lattice: Option<Lattice>,
     /// Which of the sectors made anew stand there instead.
     pub(super) rewritten: Option<usize>,
 }
@@ -46,11 +48,19 @@ impl Piece {
         self.rewritten.is_none() && (is_gone || self.withheld)
     }
 
+    /// Bytes of it that are not among its small encrypted runs.
+    pub(super) fn open_bytes(&self) -> u64 {
+        let range = self.run.offset..self.run.end();
+        let inside = self.lattice.map_or(0, |lattice| lattice.encrypted_bytes(&range));
+        self.run.length.saturating_sub(inside)
+    }
+
     fn joins(&self, next: &Self) -> bool {
         self.state == next.state
             && self.doubt == next.doubt
             && self.reason == next.reason
             && self.withheld == next.withheld
+            && self.lattice == next.lattice
             && self.rewritten == next.rewritten
             && self.run.joins(&next.run)
     }
@@ -150,7 +160,7 @@ impl<'a> Planner<'a> {
                 return;
             }
         };
-        self.keep(run, state, doubt, None);
+        self.keep(run, (state, None), doubt, None);
     }
 
     /// What the maps say of a run from `at` on; answers for how many bytes.
@@ -169,7 +179,8 @@ impl<'a> Planner<'a> {
                 // Nothing is stored there: no map can speak of other bytes than these.
                 let state = if told == RunState::Zero { State::Zero } else { State::Absent };
                 match known.reason {
-                    None => (state, None),
+                    None if known.lattice.is_none() => (state, None),
+                    None => (State::Undetermined, Some(Reason::Contradicted)),
                     Some(reason) if known.state == State::Undetermined => {
                         (State::Undetermined, Some(reason))
                     }
@@ -182,7 +193,8 @@ impl<'a> Planner<'a> {
             Some(_) if is_good(state) => (State::Undetermined, None),
             _ => (state, reason),
         };
-        self.keep(run.clip(at, at + length), state, doubt, reason);
+        let lattice = known.lattice.filter(|_| file.is_some());
+        self.keep(run.clip(at, at + length), (state, lattice), doubt, reason);
         length
     }
 
@@ -190,13 +202,14 @@ impl<'a> Planner<'a> {
     fn keep(
         &mut self,
         run: ResolvedRun,
-        state: State,
+        (state, lattice): (State, Option<Lattice>),
         doubt: Option<Doubt>,
         reason: Option<Reason>,
     ) {
         let all = self.damage.rewritten();
         let is_open = state == State::Undetermined && reason.is_some();
         let withheld = self.damage.withholds() && is_open && run.state == RunState::Data;
+        let lattice = lattice.filter(|_| !withheld);
         let mut at = run.offset;
         let mut next = all.partition_point(|one| one.end() <= at);
         while at < run.end() {
@@ -206,7 +219,15 @@ impl<'a> Planner<'a> {
                 None => (run.end(), None),
             };
             let run = run.clip(at, end);
-            self.pieces.push_back(Piece { run, state, doubt, reason, withheld, rewritten });
+            self.pieces.push_back(Piece {
+                run,
+                state,
+                doubt,
+                reason,
+                withheld,
+                lattice: lattice.filter(|_| rewritten.is_none()),
+                rewritten,
+            });
             next += usize::from(rewritten.is_some());
             at = end;
         }

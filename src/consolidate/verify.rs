@@ -291,8 +291,8 @@ impl<'a> Checker<'a> {
                     RunState::Zero | RunState::Absent => State::Zero,
                     RunState::Lost | RunState::Unreadable => State::Damaged,
                 };
-                let (doubt, reason, withheld, rewritten) = (None, None, false, None);
-                pieces.push(Piece { run, state, doubt, reason, withheld, rewritten });
+                let (doubt, reason, lattice, withheld, rewritten) = (None, None, None, false, None);
+                pieces.push(Piece { run, state, doubt, reason, withheld, lattice, rewritten });
             }
         }
         pieces

@@ -4,7 +4,10 @@
 use std::{fs, ops::Range, process::Command, sync::OnceLock};
 
 use serde_json::Value;
-use vmglean::consolidate::{ManifestLine, RangeLine};
+use vmglean::{
+    consolidate::{ManifestLine, RangeLine},
+    triage::judge::Lattice,
+};
 use vmglean_forge::{
     damage::{Case as Attack, Damage, Geometry, Truth, family_cases},
     guest,
@@ -133,6 +136,42 @@ fn score(made: &Made, encrypted: &[Range<u64>], source: &[u8]) -> Score {
         assert_eq!(range.offset_bytes, at, "a gap or overlap");
         at += range.length_bytes;
         let place = range.offset_bytes as usize..at as usize;
+        if let Some(lattice) = &range.lattice {
+            assert!(range.filled && range.state == "encrypted", "{range:?}");
+            let is_inside = |at: u64| {
+                let period = lattice.period_bytes;
+                (at % period + period - lattice.phase_bytes) % period < lattice.run_bytes
+            };
+            let mut hit = 0;
+            for at in place {
+                let inside = is_inside(at as u64);
+                hit += u64::from(inside);
+                assert_eq!(made.bytes[at], if inside { 0 } else { source[at] }, "{at}: {range:?}");
+            }
+            assert_eq!(hit, lattice.encrypted_bytes, "{range:?}");
+            let between = Lattice {
+                origin: lattice.phase_bytes,
+                run: lattice.run_bytes,
+                period: lattice.period_bytes,
+            };
+            let mut inside = 0;
+            while let Some(truth) = encrypted.get(next).filter(|truth| truth.start < at) {
+                let cut = truth.start.max(range.offset_bytes)..truth.end.min(at);
+                let filled = between.encrypted_bytes(&cut);
+                inside += filled;
+                match lattice.between.as_str() {
+                    "undetermined" => score.named += cut.end - cut.start - filled,
+                    _ => score.silent += cut.end - cut.start - filled,
+                }
+                if truth.end > at {
+                    break;
+                }
+                next += 1;
+            }
+            score.filled += inside;
+            score.lost += hit - inside;
+            continue;
+        }
         if range.filled {
             assert!(made.bytes[place].iter().all(|byte| *byte == 0), "{range:?}");
         } else {

@@ -56,7 +56,7 @@ pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, (u64, String)> {
     found
 }
 
-fn noise(length: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; length];
     KeyStream::new(seed, Cipher::Stream).encrypt(&mut bytes, 0, 0);
     bytes

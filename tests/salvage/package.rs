@@ -11,7 +11,7 @@ use vmglean_formats::ovf::{Envelope, Manifest};
 
 use crate::{
     machine,
-    make::{Estate, tree},
+    make::{Estate, noise, tree},
     salvage, vmglean,
 };
 
@@ -196,4 +196,41 @@ fn a_disk_that_stays_where_it_is_is_not_in_the_package() {
     let text = fs::read(estate.out().join("srv-ovf/srv.ovf")).unwrap();
     let read = Envelope::parse(&text);
     assert_eq!((read.value.disks.len(), read.defects.len()), (0, 0));
+}
+
+#[test]
+fn what_is_encrypted_on_a_damaged_disk_is_not_packed() {
+    let estate = Estate::new();
+    let (at, length) = (0, 1 << 20);
+    let mut bytes = estate.content.clone();
+    bytes[at..at + length].copy_from_slice(&noise(length, 3));
+    estate.put("srv-flat.vmdk", &bytes);
+    fs::rename(estate.file("srv-flat.vmdk"), estate.file("srv-flat.vmdk.babyk")).unwrap();
+    let options = ["--include-damaged", "--ovf"];
+    let (code, record, _) = salvage(estate.path(), estate.out(), &options);
+    assert_eq!(code, 1, "{record:#}");
+    let folder = estate.out().join("srv-ovf");
+    tool(&folder, "qemu-img", &["convert", "-O", "raw", "srv-disk1.vmdk", "back.raw"]);
+    let packed = fs::read(folder.join("back.raw")).unwrap();
+    let manifest = fs::read_to_string(folder.join("srv-disk1.vmdk.jsonl")).unwrap();
+    let (mut filled, mut end) = (0, 0);
+    for line in manifest.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        if line["record"] == "judged" {
+            assert_eq!(line["by"], "map", "{line}");
+        }
+        if line["record"] != "range" {
+            continue;
+        }
+        let from = line["offset_bytes"].as_u64().unwrap() as usize;
+        end = from + line["length_bytes"].as_u64().unwrap() as usize;
+        let is_filled = line["filled"] == true;
+        let is_good = line["state"] != "undetermined" && !is_filled;
+        assert!(!is_good || from >= at + length, "{line}");
+        filled += if is_filled { end - from } else { 0 };
+        let source = if is_filled { vec![0; end - from] } else { bytes[from..end].to_vec() };
+        assert!(packed[from..end] == source[..], "{line}");
+    }
+    assert_eq!(end, packed.len());
+    assert!((length / 2..=length).contains(&filled), "{filled}");
 }

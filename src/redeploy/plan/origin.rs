@@ -72,6 +72,9 @@ fn manifest(folder: &Path) -> Option<(String, BTreeMap<String, Doubts>)> {
         sum.update(&line);
         let Ok(read) = serde_json::from_slice::<Value>(&line) else { continue };
         let Some(bytes) = read.get("length_bytes").and_then(Value::as_u64) else { continue };
+        // Of small runs at equal distance only those are lost.
+        let small = read.get("lattice").and_then(|lattice| lattice.get("encrypted_bytes"));
+        let bytes = small.and_then(Value::as_u64).unwrap_or(bytes);
         let state = read.get("state").and_then(Value::as_str).unwrap_or("intact");
         let filled = read.get("filled").and_then(Value::as_bool).unwrap_or_default();
         if !filled && !LOST.contains(&state) {

@@ -42,6 +42,30 @@ impl Lattice {
         shifted / self.period * self.run + (shifted % self.period).min(self.run)
     }
 
+    /// The same lattice where byte `from` is called `to`.
+    #[must_use]
+    pub fn moved(self, from: u64, to: u64) -> Self {
+        if self.period == 0 {
+            return self;
+        }
+        let phase = (self.origin % self.period + self.period - from % self.period) % self.period;
+        Self { origin: (to % self.period + phase) % self.period, ..self }
+    }
+
+    /// Its small runs that touch `range`, cut to it, in order.
+    pub fn runs(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
+        let (run, period) = (self.run, self.period.max(1));
+        // How far into a period the range begins; the run of that one may reach into it.
+        let into = (range.start % period + period - self.origin % period) % period;
+        let Range { start: from, end } = range;
+        (0..)
+            .map(move |n: u64| from.saturating_add(period.saturating_mul(n)))
+            .map(move |at| at.saturating_sub(into)..at.saturating_add(run).saturating_sub(into))
+            .take_while(move |found| found.start < end)
+            .map(move |found| found.start.max(from)..found.end.min(end))
+            .filter(|found| found.start < found.end)
+    }
+
     /// Encrypted bytes within `range`.
     #[must_use]
     pub fn encrypted_bytes(&self, range: &Range<u64>) -> u64 {
