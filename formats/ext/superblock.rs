@@ -53,6 +53,8 @@ pub struct Superblock {
     pub journal_inode: u32,
     /// Where the journal lies, once more: the words of its inode that say so.
     pub journal_map: Option<[u32; 17]>,
+    /// Blocks behind the descriptors that are kept free for more of them.
+    pub reserved_descriptor_blocks: u64,
     /// Whether metadata has checksums.
     pub has_checksums: bool,
     /// Whether descriptors tell of inodes and bitmaps that were never written.
@@ -131,6 +133,7 @@ impl Superblock {
             copies_in: [u32_at(block, 0x24C)?, u32_at(block, 0x250)?],
             journal_inode: u32_at(block, 0xE0)?,
             journal_map: journal_map(block),
+            reserved_descriptor_blocks: u64::from(u16_at(block, 0xCE)?),
             has_checksums: read_only & 0x400 != 0,
             has_uninit: read_only & 0x410 != 0,
             is_journal_pending: incompat & 4 != 0,
@@ -167,6 +170,7 @@ impl Superblock {
             copies_in: [0; 2],
             journal_inode: 8,
             journal_map: None,
+            reserved_descriptor_blocks: 0,
             has_checksums: true,
             has_uninit: true,
             is_journal_pending: false,

@@ -293,7 +293,7 @@ impl Job<'_> {
                     sha256: kinds(HashWord::Sha256),
                     blake3: kinds(HashWord::Blake3),
                 },
-                lanes: false,
+                ..PassOptions::default()
             },
             judge: JudgeOptions { strict: self.args.strict },
             is_disk: !self.args.file || name.to_ascii_lowercase().contains("vmdk"),

@@ -75,16 +75,16 @@ pub fn map_source(
     facts.is_disk = options.is_disk;
     facts.attacked = facts.attacked.or_else(|| options.attacked.clone());
     let jobs = options.pass.jobs.get();
-    let walks = Walks::default();
     let original = facts.original_bytes.unwrap_or(u64::MAX).min(source.len_bytes());
+    let walks = Walks::new(source, original);
     let early = Early::new(source, original, &walks);
     let (give, take) = bounded(MOST_WAITING);
     thread::scope(|scope| {
         let _over = early.over_at_end();
         // Long files are followed beside the pass.
         if jobs > 1 {
-            let (early, take) = (&early, take);
-            scope.spawn(move || early.run(take));
+            let (early, take, lent) = (&early, take, &options.pass.lent);
+            scope.spawn(move || early.run(take, lent));
         }
         let give = give;
         let mut survey = Survey::new();

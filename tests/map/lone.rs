@@ -8,7 +8,7 @@ use vmglean_forge::damage::{Damage, Geometry};
 use crate::make::{Case, runs};
 
 /// Words in no order, as a table or a log holds them.
-fn text(bytes: usize) -> Vec<u8> {
+pub(crate) fn text(bytes: usize) -> Vec<u8> {
     const WORDS: [&str; 12] = [
         "invoice",
         "paid",

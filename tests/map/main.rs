@@ -15,5 +15,6 @@ mod clean;
 mod lone;
 mod make;
 mod outputs;
+mod pieces;
 mod said;
 mod swept;

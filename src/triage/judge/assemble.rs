@@ -60,7 +60,8 @@ pub fn judge(
     facts: &Facts,
     options: JudgeOptions,
 ) -> DamageMap {
-    judge_after(source, survey, facts, options, &Walks::default())
+    let original = facts.original_bytes.unwrap_or(survey.size_bytes).min(survey.size_bytes);
+    judge_after(source, survey, facts, options, &Walks::new(source, original))
 }
 
 /// The same where some of the structure was followed before.
@@ -80,9 +81,13 @@ pub fn judge_after(
     // Under a key stream that repeats, sums over several blocks say nothing.
     let survey = if period.is_some() { survey.unsummed() } else { survey };
     let owners = quick::owner_encrypted(source, original);
-    let explained = structure::explain(source, &survey, original, walks);
+    // Whoever waits for a long container to be followed reads islands meanwhile.
+    let (explained, islands) = rayon::join(
+        || structure::explain(source, &survey, original, walks),
+        || lanes::Seen::read(source, &survey, original),
+    );
     let survey = &survey.retoned(&tones(&owners, &explained));
-    let islands = lanes::Seen::read(source, survey, original);
+    let islands = islands.outside_ciphertext(survey);
     let mut lattice = lanes::find(source, survey, &islands, original);
     let mut segments = segments(source, survey, original);
     let mut rule = rule::find(survey, &segments, lattice.as_ref(), facts, original);

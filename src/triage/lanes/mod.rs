@@ -62,18 +62,25 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Reads them; the ragged ends of long runs of ciphertext are none.
+    /// Reads them.
     #[must_use]
     pub fn read(source: &dyn ReadAt, survey: &Survey, size: u64) -> Self {
+        Self {
+            all: islands::read(source, survey, size, MOST_BLOCKS),
+            rich: islands::rich(source, survey, size, MOST_BLOCKS),
+        }
+    }
+
+    /// The same without the ragged ends of what may be long runs of ciphertext by this survey.
+    #[must_use]
+    pub fn outside_ciphertext(mut self, survey: &Survey) -> Self {
         let random = |at: Option<u64>| {
             at.and_then(|at| survey.tone_at(at)).is_some_and(|tone| tone.may_be_ciphertext())
         };
         let is_one = |i: &Island| !random(i.start.checked_sub(1)) && !random(Some(i.end));
-        let mut all = islands::read(source, survey, size, MOST_BLOCKS);
-        let mut rich = islands::rich(source, survey, size, MOST_BLOCKS);
-        all.retain(is_one);
-        rich.retain(is_one);
-        Self { all, rich }
+        self.all.retain(is_one);
+        self.rich.retain(is_one);
+        self
     }
 }
 

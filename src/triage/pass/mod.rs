@@ -9,6 +9,7 @@ mod deliver;
 mod hash;
 mod hashing;
 mod identity;
+mod lent;
 mod options;
 mod parallel;
 mod plan;
@@ -22,6 +23,7 @@ mod work;
 
 pub use hash::{Digests, HashKinds};
 pub use identity::{FileIdentity, SourceIdentity};
+pub use lent::Lent;
 pub use options::{Cancel, PassError, PassOptions, PassOutcome, Stop};
 pub use records::{Records, Walk};
 pub use run::{Sink, run_pass, run_resumable};

@@ -11,7 +11,10 @@ use std::{
     time::Instant,
 };
 
-use super::hash::{Digests, HashKinds};
+use super::{
+    hash::{Digests, HashKinds},
+    lent::Lent,
+};
 
 /// What a pass is asked for. The answer never depends on `jobs`.
 #[derive(Clone, Debug)]
@@ -22,6 +25,8 @@ pub struct PassOptions {
     pub hashes: HashKinds,
     /// Whether to measure lanes ([`crate::triage::measure::LaneRecord`]).
     pub lanes: bool,
+    /// Those of the threads that others take meanwhile.
+    pub lent: Lent,
 }
 
 impl Default for PassOptions {
@@ -30,6 +35,7 @@ impl Default for PassOptions {
             jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             hashes: HashKinds::default(),
             lanes: false,
+            lent: Lent::default(),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -36,6 +39,7 @@ pub(super) fn run(
     let jobs = options.jobs.get();
     let ahead = jobs.saturating_mul(AHEAD);
     let queue = Mutex::new(Queue { plan, next: 0 });
+    let ended = AtomicBool::new(false);
     // A token is the right to take one step; it comes back when that step was handed on in
     // order, so that nobody runs ahead of memory.
     let (give_token, take_token) = bounded::<()>(ahead);
@@ -45,14 +49,23 @@ pub(super) fn run(
         let _sent = give_token.try_send(());
     }
     thread::scope(|scope| {
-        for _ in 0..jobs {
-            let (queue, take_token, give) = (&queue, take_token.clone(), give.clone());
+        for thread in 0..jobs {
+            let (queue, ended) = (&queue, &ended);
+            let (take_token, give) = (take_token.clone(), give.clone());
             scope.spawn(move || {
                 let mut worker = Worker::new(reader, options.lanes);
-                while take_token.recv().is_ok() && cancel.asked().is_none() {
+                let is_over = || cancel.asked().is_some() || ended.load(Ordering::Relaxed);
+                loop {
+                    options.lent.wait(thread, jobs, is_over);
+                    if take_token.recv().is_err() || cancel.asked().is_some() {
+                        return;
+                    }
                     let (number, step) = {
                         let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-                        let Some(step) = queue.plan.next() else { return };
+                        let Some(step) = queue.plan.next() else {
+                            ended.store(true, Ordering::Relaxed);
+                            return;
+                        };
                         queue.next += 1;
                         (queue.next - 1, step)
                     };

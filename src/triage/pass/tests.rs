@@ -125,7 +125,12 @@ fn medium() -> Medium {
 }
 
 fn options(jobs: usize, hashes: HashKinds) -> PassOptions {
-    PassOptions { jobs: NonZeroUsize::new(jobs).unwrap(), hashes, lanes: true }
+    PassOptions {
+        jobs: NonZeroUsize::new(jobs).unwrap(),
+        hashes,
+        lanes: true,
+        ..PassOptions::default()
+    }
 }
 
 const ALL: HashKinds = HashKinds { md5: true, sha1: true, sha256: true, blake3: true };

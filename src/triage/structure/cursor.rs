@@ -1,8 +1,13 @@
 //! Reading a stretch of a source from front to back, a piece at a time.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    ops::Range,
+};
 
 use vmglean_formats::{ByteOffset, ReadAt};
+
+use super::gaps::Gaps;
 
 /// Bytes fetched at first: most walks end soon.
 const FIRST_BYTES: usize = 4096;
@@ -20,11 +25,39 @@ pub(super) struct Cursor<'a> {
     /// Bytes that were read and passed by.
     used: u64,
     most: u64,
+    gaps: Option<&'a Gaps>,
+    /// What was passed over, in order.
+    passed: Vec<Range<u64>>,
+    /// What is passed over next, once it stands there.
+    next: Option<Range<u64>>,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(source: &'a dyn ReadAt, at: u64, end: u64, most: u64) -> Self {
-        Self { source, at, end, piece: Vec::new(), piece_at: 0, used: 0, most }
+        Self {
+            source,
+            at,
+            end,
+            piece: Vec::new(),
+            piece_at: 0,
+            used: 0,
+            most,
+            gaps: None,
+            passed: Vec::new(),
+            next: None,
+        }
+    }
+
+    /// The same, as if `gaps` that begin behind where it stands were not there.
+    pub(super) fn over(mut self, gaps: &'a Gaps) -> Self {
+        self.gaps = Some(gaps);
+        self.next = gaps.next(self.at + 1);
+        self
+    }
+
+    /// What it passed over, in order.
+    pub(super) fn passed(&self) -> &[Range<u64>] {
+        &self.passed
     }
 
     /// Where it stands.
@@ -41,6 +74,9 @@ impl<'a> Cursor<'a> {
     /// Moves to a place it has been at.
     pub(super) fn go(&mut self, to: u64) {
         self.at = to.min(self.at);
+        let behind = self.passed.partition_point(|gap| gap.start <= self.at);
+        let known = self.passed.get(behind).cloned();
+        self.next = known.or_else(|| self.gaps?.next(self.at + 1));
     }
 
     /// Bytes from here on, as many as one piece holds; empty at the end or where none come.
@@ -71,26 +107,54 @@ impl<'a> Cursor<'a> {
 
     /// Moves on; `None` past the end.
     pub(super) fn skip(&mut self, by: u64) -> Option<()> {
-        let to = self.at.checked_add(by)?;
+        let from = self.at;
+        let mut to = from.checked_add(by)?;
+        while let Some(gap) = self.next.take_if(|gap| gap.start <= to) {
+            to = to.checked_add(gap.end.checked_sub(gap.start)?)?;
+            self.next = self.gaps.and_then(|gaps| gaps.next(gap.end));
+            self.pass(gap);
+        }
         if to > self.end {
             return None;
         }
         let piece_end = self.piece_at.saturating_add(self.piece.len() as u64);
-        self.used = self.used.saturating_add(piece_end.saturating_sub(self.at).min(by));
+        self.used = self.used.saturating_add(piece_end.saturating_sub(from).min(by));
         self.at = to;
         Some(())
     }
 
+    /// Passes over what begins where it stands.
+    fn pass(&mut self, gap: Range<u64>) {
+        self.at = gap.end;
+        if self.passed.last().is_none_or(|last| last.end <= gap.start) {
+            self.passed.push(gap);
+        }
+    }
+
     fn fill(&mut self) {
-        self.piece_at = self.at;
-        let rest = self.end.saturating_sub(self.at);
-        let take = (self.piece.len() * 2).clamp(FIRST_BYTES, PIECE_BYTES);
-        let take = usize::try_from(rest).map_or(take, |rest| rest.min(take));
-        self.piece.resize(take, 0);
-        if self.used > self.most
-            || self.source.read_exact_at(&mut self.piece, ByteOffset(self.at)).is_err()
-        {
-            self.piece.clear();
+        loop {
+            self.piece_at = self.at;
+            let end = self.next.as_ref().map_or(self.end, |gap| gap.start.min(self.end));
+            let rest = end.saturating_sub(self.at);
+            let take = (self.piece.len() * 2).clamp(FIRST_BYTES, PIECE_BYTES);
+            let take = usize::try_from(rest).map_or(take, |rest| rest.min(take));
+            self.piece.resize(take, 0);
+            if self.used > self.most
+                || self.source.read_exact_at(&mut self.piece, ByteOffset(self.at)).is_err()
+            {
+                self.piece.clear();
+            }
+            let node = self.gaps.and_then(|gaps| gaps.node(&self.piece, self.at));
+            match node {
+                // It is looked at whole from its first byte on.
+                Some((node, _)) if node.start > self.at => {
+                    let before = usize::try_from(node.start - self.at).unwrap_or(0);
+                    self.piece.truncate(before);
+                    return;
+                }
+                Some((node, true)) => self.pass(node),
+                _ => return,
+            }
         }
     }
 }

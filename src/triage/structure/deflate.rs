@@ -110,8 +110,11 @@ impl Inflater {
         let mut blanks = Blanks { at: cursor.at(), zeros: 0, doubted: None };
         loop {
             let (read, written) = (state.total_in(), state.total_out());
+            let is_end = cursor.ahead().is_empty();
+            // Tables may have been passed over.
+            blanks.at = cursor.at();
             let input = cursor.ahead();
-            if input.is_empty() {
+            if is_end {
                 return Ended::Broken(blanks.broken_at());
             }
             let status = state.decompress(input, &mut self.out, FlushDecompress::None);

@@ -8,6 +8,7 @@ mod chain;
 mod cursor;
 mod deflate;
 mod early;
+mod gaps;
 mod heads;
 mod media;
 mod middle;
@@ -23,7 +24,7 @@ use self::{heads::heads, walks::Walker};
 use super::judge::{Piece, Survey, Tone};
 
 /// Where a container was followed to, and what that is worth.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Walk {
     /// Proven up to here.
     proven_to: u64,
@@ -37,6 +38,8 @@ struct Walk {
     is_contradicted: bool,
     /// Where it broke off, from here to there: something may be damaged, or it goes on elsewhere.
     doubted: Option<(u64, u64)>,
+    /// Tables of its file system that it goes on behind, and that are no part of it, in order.
+    over: Vec<Range<u64>>,
 }
 
 impl Walk {
@@ -112,7 +115,7 @@ pub fn explain(source: &dyn ReadAt, survey: &Survey, size: u64, walks: &Walks) -
         .take_while(|piece| piece.start < size)
         .copied()
         .collect();
-    let blanks = blanks(survey);
+    let blanks = blanks(survey, walks);
     let walker = || Walker::new(source, size, &blanks, walks);
     // Shares do not depend on how many threads there are, so neither does what is found.
     let shares: Vec<&[Piece]> = pieces.chunks(SHARE_PIECES).collect();
@@ -172,11 +175,14 @@ fn in_parallel<'a>(
 }
 
 /// Where holes and zeros begin that no stream leads through, in order.
-fn blanks(survey: &Survey) -> Vec<u64> {
-    let pieces = survey.pieces.iter();
-    let is_blank =
-        |p: &&Piece| matches!(p.tone, Tone::Absent | Tone::Zero) && p.end - p.start >= BLANK_BYTES;
-    pieces.filter(is_blank).map(|p| p.start).collect()
+fn blanks(survey: &Survey, walks: &Walks) -> Vec<u64> {
+    let pieces = survey.pieces.iter().filter(|p| matches!(p.tone, Tone::Absent | Tone::Zero));
+    // What streams pass over says nothing.
+    let blank = |p: &Piece| {
+        let start = walks.behind_gap(p.start);
+        (p.end.saturating_sub(start) >= BLANK_BYTES).then_some(start)
+    };
+    pieces.filter_map(blank).collect()
 }
 
 /// Where the header of a container that covers the start of `piece` is looked for from.
@@ -291,30 +297,30 @@ fn unexplained(survey: &Survey, found: &[Explained], size: u64) -> Vec<Range<u64
     all
 }
 
+/// Keeps what a container that begins at `start` says of the bytes that no other explains yet.
 fn keep(found: &mut Vec<Explained>, start: u64, walk: &Walk) {
     let last = found.iter().rev().find(|one| one.strength != Strength::Contradicted);
     let start = last.map_or(start, |last| start.max(last.range.end));
-    let mut put = |range: Range<u64>, strength| {
-        if range.start < range.end {
-            found.push(Explained { range, strength, what: walk.what });
+    let mut put = |range: Range<u64>, strength, what| {
+        let gaps = walk.over.iter().filter(|gap| range.start < gap.end && gap.start < range.end);
+        let ends = gaps.clone().map(|gap| gap.start).chain([range.end]);
+        for (from, to) in std::iter::once(range.start).chain(gaps.map(|gap| gap.end)).zip(ends) {
+            if from < to {
+                found.push(Explained { range: from..to, strength, what });
+            }
         }
     };
-    put(start..walk.proven_to, Strength::Proven);
+    put(start..walk.proven_to, Strength::Proven, walk.what);
     if walk.is_contradicted {
-        put(start..walk.walked_to, Strength::Contradicted);
+        put(start..walk.walked_to, Strength::Contradicted, walk.what);
         return;
     }
     match walk.name {
-        Some(name) => found.push(Explained {
-            range: start..walk.walked_to,
-            strength: Strength::Named,
-            what: name,
-        }),
-        None => put(start.max(walk.proven_to)..walk.walked_to, Strength::Walked),
+        Some(name) => put(start..walk.walked_to, Strength::Named, name),
+        None => put(start.max(walk.proven_to)..walk.walked_to, Strength::Walked, walk.what),
     }
     if let Some((from, to)) = walk.doubted {
-        let (strength, what) = (Strength::Contradicted, BROKEN_OFF);
-        found.push(Explained { range: from.max(start)..to, strength, what });
+        put(from.max(start)..to, Strength::Contradicted, BROKEN_OFF);
     }
 }
 

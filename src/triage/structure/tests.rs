@@ -18,7 +18,10 @@ use super::{
     BROKEN_OFF, Early, Most, Share, Strength, Walker, Walks, explain,
     heads::{Kind, heads},
 };
-use crate::triage::judge::{Piece, Survey, Tone};
+use crate::triage::{
+    judge::{Piece, Survey, Tone},
+    pass::Lent,
+};
 
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut rng = Rng::new(seed);
@@ -298,7 +301,7 @@ fn what_was_followed_early_is_not_followed_again_and_says_the_same() {
     let survey = survey(pieces.collect(), size);
     let alone = explain(&disk, &survey, size, &Walks::default());
     let walks = Walks::default();
-    Early::new(&disk, size, &walks).run(starts);
+    Early::new(&disk, size, &walks).run(starts, &Lent::default());
     disk.read.store(0, Ordering::Relaxed);
     assert_eq!(explain(&disk, &survey, size, &walks), alone);
     let led = alone.iter().filter(|one| one.what != BROKEN_OFF);

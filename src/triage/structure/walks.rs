@@ -12,6 +12,7 @@ use super::{
     Walk, chain,
     cursor::Cursor,
     deflate::{self, Inflater},
+    gaps::Gaps,
     heads::Kind,
     media,
 };
@@ -26,7 +27,7 @@ const FEWEST_DOUBTED_BYTES: u64 = 4096;
 const LOOKED_BEHIND: u64 = 64;
 
 /// A walk to its end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Made {
     /// Where it leads, if anywhere.
     pub(super) walk: Option<Walk>,
@@ -73,13 +74,37 @@ impl<'a> Walker<'a> {
             return (made.used <= most).then_some(made);
         }
         let made = self.follow(place, kind, end, most)?;
-        self.walks.keep(place, kind, made);
+        self.walks.keep(place, kind, made.clone());
         Some(made)
     }
 
     /// The same, whatever was made before.
     pub(super) fn follow(&mut self, place: u64, kind: Kind, end: u64, most: u64) -> Option<Made> {
+        let walks = self.walks;
+        let (made, last) = self.follow_over(place, kind, end, (most, Some(&walks.gaps)))?;
+        // What goes on behind the last of them is right about them.
+        let is_on = |last: u64| made.walk.as_ref().is_some_and(|walk| walk.end() > last);
+        if last.is_none_or(is_on) {
+            return Some(made);
+        }
+        let left = most.saturating_sub(made.used);
+        let (again, _) = self.follow_over(place, kind, end, (left, None))?;
+        Some(Made { used: made.used.saturating_add(again.used), ..again })
+    }
+
+    /// Follows it over `gaps`, as if they were not there, and tells where the last one ends that it
+    /// met.
+    fn follow_over(
+        &mut self,
+        place: u64,
+        kind: Kind,
+        end: u64,
+        (most, gaps): (u64, Option<&Gaps>),
+    ) -> Option<(Made, Option<u64>)> {
         let mut cursor = Cursor::new(self.source, place, end, most);
+        if let Some(gaps) = gaps {
+            cursor = cursor.over(gaps);
+        }
         let inflater = &mut self.inflater;
         let walk = match kind {
             Kind::Gzip => deflate::gzip(&mut cursor, inflater),
@@ -97,9 +122,13 @@ impl<'a> Walker<'a> {
         let is_doubted = |walk: &Walk| {
             walk.doubted.is_some_and(|_| cursor.at().saturating_sub(place) >= FEWEST_DOUBTED_BYTES)
         };
-        let walk = walk.filter(|walk| walk.end() > place || is_doubted(walk));
+        let mut walk = walk.filter(|walk| walk.end() > place || is_doubted(walk));
+        let last = cursor.passed().last().map(|gap| gap.end);
+        if let Some(walk) = &mut walk {
+            walk.over = cursor.passed().to_vec();
+        }
         let made = Made { walk, used: cursor.used(), reached: cursor.at() };
-        (made.used <= most).then_some(made)
+        (made.used <= most).then_some((made, last))
     }
 
     fn blank_behind(&self, place: u64) -> u64 {
@@ -111,6 +140,7 @@ impl<'a> Walker<'a> {
 /// Long walks, by where the container begins.
 #[derive(Default)]
 pub struct Walks {
+    gaps: Gaps,
     made: Mutex<HashMap<(u64, Kind), Slot>>,
     told: Condvar,
 }
@@ -122,6 +152,17 @@ enum Slot {
 }
 
 impl Walks {
+    /// None made yet in the first `size` bytes of `source`.
+    #[must_use]
+    pub fn new(source: &dyn ReadAt, size: u64) -> Self {
+        Self { gaps: Gaps::of(source, size), ..Self::default() }
+    }
+
+    /// The first byte from `at` on that is no table of a file system which files pass over.
+    pub(super) fn behind_gap(&self, at: u64) -> u64 {
+        self.gaps.behind(at)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<(u64, Kind), Slot>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,7 +176,7 @@ impl Walks {
                 None => return None,
                 Some(Slot::Done(made)) => {
                     let is_before = made.reached.saturating_add(LOOKED_BEHIND) <= end;
-                    return is_before.then_some(*made);
+                    return is_before.then(|| made.clone());
                 }
                 Some(Slot::Begun) => {
                     all = self.told.wait(all).unwrap_or_else(PoisonError::into_inner);
@@ -177,7 +218,7 @@ impl Drop for Begun<'_> {
         let mut all = self.walks.lock();
         // Short ones too, as long as there is plenty of room.
         let is_roomy = all.len() <= MOST_KEPT / 2;
-        match self.made.filter(|made| made.used >= FEWEST_KEPT_BYTES || is_roomy) {
+        match self.made.take().filter(|made| made.used >= FEWEST_KEPT_BYTES || is_roomy) {
             Some(made) => all.insert(self.key, Slot::Done(made)),
             None => all.remove(&self.key),
         };
