@@ -263,7 +263,10 @@ fn judged_lines(judged: &[JudgedLine]) -> Vec<String> {
         lines.push(format!("{files}: judged by {}", sampled(told)));
     }
     if let Some(files) = files(JudgedBy::EveryByte) {
-        lines.push(format!("{files}: every block was measured"));
+        lines.push(format!(
+            "{files}: every block was measured, but a lone encrypted run of up to 128 KiB can pass for \
+             a piece of an archive"
+        ));
     }
     if let Some(files) = files(JudgedBy::Map) {
         lines.push(format!("{files}: judged by a damage map of every byte"));

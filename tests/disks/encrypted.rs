@@ -341,7 +341,7 @@ fn a_map_that_is_of_another_disk_or_none_is_refused_by_name() {
     let map = map_of(&case, "vm.vmdk", &[], "map.json");
     let good: Value = serde_json::from_slice(&fs::read(&map).unwrap()).unwrap();
     let other = Case::new();
-    fs::write(other.ds().join("other-flat.vmdk"), &clean()[..]).unwrap();
+    fs::write(other.ds().join("other-flat.vmdk"), clean()).unwrap();
     let text = descriptor(clean().len()).replace("vm-flat", "other-flat");
     fs::write(other.ds().join("other.vmdk"), text).unwrap();
     let elsewhere = map_of(&other, "other.vmdk", &[], "map.json");
