@@ -83,8 +83,8 @@ pub fn map_source(
         let _over = early.over_at_end();
         // Long files are followed beside the pass.
         if jobs > 1 {
-            let (early, take, lent) = (&early, take, &options.pass.lent);
-            scope.spawn(move || early.run(take, lent));
+            let (early, take, aside) = (&early, take, &options.pass.aside);
+            scope.spawn(move || early.run(take, aside));
         }
         let give = give;
         let mut survey = Survey::new();

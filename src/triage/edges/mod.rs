@@ -210,6 +210,18 @@ impl Model {
 }
 
 impl Model {
+    /// Tells the sum up to each byte of `part`, from the plaintext side on, which `sum` begins.
+    fn sums(&self, part: &[u8], side: Side, mut sum: i64, mut told: impl FnMut(usize, i64)) {
+        let mut tell = |(index, byte): (usize, &u8)| {
+            sum += self.0[usize::from(*byte)];
+            told(index, sum);
+        };
+        match side {
+            Side::Start => part.iter().enumerate().for_each(&mut tell),
+            Side::End => part.iter().rev().enumerate().for_each(&mut tell),
+        }
+    }
+
     /// The law of bytes that are nearly even, so that no value stands out.
     fn even(bytes: &[u8]) -> Self {
         let mut counts = [0_u32; 256];
@@ -223,25 +235,54 @@ impl Model {
     }
 }
 
+/// Bytes whose sums are looked at one by one only where their greatest says so.
+const PART_BYTES: usize = 64;
+
 fn change_point(bytes: &[u8], origin: u64, side: Side, model: &Model) -> Edge {
-    // Sum over the plaintext side; the cut lies before byte `index` of the walk.
-    let mut sums = vec![0; bytes.len() + 1];
-    let (mut sum, mut most, mut best) = (0, 0, 0);
-    let mut step = |(index, (place, &byte)): (usize, (&mut i64, &u8))| {
-        sum += model.0[usize::from(byte)];
-        *place = sum;
-        if sum > most {
-            (most, best) = (sum, index + 1);
-        }
+    let parts: Vec<&[u8]> = match side {
+        Side::Start => bytes.chunks(PART_BYTES).collect(),
+        Side::End => bytes.rchunks(PART_BYTES).collect(),
     };
-    let places = sums.iter_mut().skip(1);
-    match side {
-        Side::Start => places.zip(bytes).enumerate().for_each(&mut step),
-        Side::End => places.zip(bytes.iter().rev()).enumerate().for_each(&mut step),
-    }
-    let possible = |sum: &i64| *sum >= most - DOUBT_BITS * BIT;
-    let first = sums.iter().position(possible).unwrap_or(best);
-    let last = sums.iter().rposition(possible).unwrap_or(best);
+    // The sum over the plaintext side before each part, and the greatest one within it.
+    let mut sum = 0;
+    let seen: Vec<(i64, i64)> = parts
+        .iter()
+        .map(|part| {
+            let before = sum;
+            let mut most = i64::MIN;
+            model.sums(part, side, before, |_, within| {
+                sum = within;
+                most = most.max(within);
+            });
+            (before, most)
+        })
+        .collect();
+    let most = seen.iter().map(|(_, most)| *most).fold(0, i64::max);
+    // The first and the last cut whose sum is at least this; none of the walk's bytes before it
+    // are cut 0, whose sum is nothing.
+    let cuts = |least: i64, is_last: bool| -> Option<usize> {
+        let reaches = |(_, most): &(i64, i64)| *most >= least;
+        if !is_last && least <= 0 {
+            return Some(0);
+        }
+        let nth = match is_last {
+            true => seen.iter().rposition(reaches),
+            false => seen.iter().position(reaches),
+        };
+        let Some(nth) = nth else { return (least <= 0).then_some(0) };
+        let (part, (before, _)) = (parts.get(nth)?, seen.get(nth)?);
+        let mut found = None;
+        model.sums(part, side, *before, |index, within| {
+            if within >= least && (is_last || found.is_none()) {
+                found = Some(index);
+            }
+        });
+        found.map(|index| nth * PART_BYTES + index + 1)
+    };
+    let best = cuts(most, false).unwrap_or(0);
+    let least = most - DOUBT_BITS * BIT;
+    let first = cuts(least, false).unwrap_or(best);
+    let last = cuts(least, true).unwrap_or(best);
     let place = |cut: usize| match side {
         Side::Start => origin + cut as u64,
         Side::End => origin + (bytes.len() - cut) as u64,
@@ -255,9 +296,10 @@ fn change_point(bytes: &[u8], origin: u64, side: Side, model: &Model) -> Edge {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use vmglean_forge::damage::{Damage, Geometry};
 
-    use super::{Side, find_edge};
+    use super::{BIT, DOUBT_BITS, Edge, Model, Side, change_point, find_edge};
 
     fn text(length: usize) -> Vec<u8> {
         b"The quick brown fox jumps over the lazy dog. 0123456789\n"
@@ -291,6 +333,43 @@ mod tests {
         far.sort_unstable();
         assert_eq!(far[200], 0, "median");
         assert!(far[380] <= 64, "95 of 100 lie within 64 bytes: {far:?}");
+    }
+
+    /// The same sum by sum.
+    fn plainly(bytes: &[u8], origin: u64, side: Side, model: &Model) -> Edge {
+        let walk: Vec<u8> = match side {
+            Side::Start => bytes.to_vec(),
+            Side::End => bytes.iter().rev().copied().collect(),
+        };
+        let mut sums = vec![0];
+        for byte in walk {
+            sums.push(sums[sums.len() - 1] + model.0[usize::from(byte)]);
+        }
+        let most = *sums.iter().max().unwrap();
+        let first = |least: i64| sums.iter().position(|sum| *sum >= least).unwrap();
+        let last = sums.iter().rposition(|sum| *sum >= most - DOUBT_BITS * BIT).unwrap();
+        let place = |cut: usize| match side {
+            Side::Start => origin + cut as u64,
+            Side::End => origin + (bytes.len() - cut) as u64,
+        };
+        let ends = [place(first(most - DOUBT_BITS * BIT)), place(last)];
+        Edge { at: place(first(most)), low: ends[0].min(ends[1]), high: ends[0].max(ends[1]) }
+    }
+
+    proptest! {
+        #[test]
+        fn a_change_point_is_where_the_sums_say(
+            left in proptest::collection::vec(0_u8..8, 0..700),
+            right in proptest::collection::vec(any::<u8>(), 0..700),
+            sample in proptest::collection::vec(0_u8..16, 0..300),
+        ) {
+            let model = Model::of(&sample);
+            let bytes = [left, right].concat();
+            for side in [Side::Start, Side::End] {
+                let found = change_point(&bytes, 77, side, &model);
+                prop_assert_eq!(found, plainly(&bytes, 77, side, &model));
+            }
+        }
     }
 
     #[test]

@@ -3,9 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    DamageMap, Facts, JudgeOptions,
-    ecb::{self, Ecb},
-    edge, leftover, loose, placed, rule,
+    DamageMap, Facts, JudgeOptions, ecb, edge, explained, leftover, loose, placed, rule,
     runs::{Run, State, overlay, push},
     second,
     segments::segments,
@@ -20,7 +18,7 @@ use crate::{
         leaks,
         pattern::{Rule, RuleKind},
         quick,
-        structure::{self, Explained, Strength, Walks},
+        structure::{self, Walks},
     },
 };
 
@@ -82,11 +80,11 @@ pub fn judge_after(
     let survey = if period.is_some() { survey.unsummed() } else { survey };
     let owners = quick::owner_encrypted(source, original);
     // Whoever waits for a long container to be followed reads islands meanwhile.
-    let (explained, islands) = rayon::join(
+    let (containers, islands) = rayon::join(
         || structure::explain(source, &survey, original, walks),
         || lanes::Seen::read(source, &survey, original),
     );
-    let survey = &survey.retoned(&tones(&owners, &explained));
+    let survey = &survey.retoned(&explained::tones(&owners, &containers));
     let islands = islands.outside_ciphertext(survey);
     let mut lattice = lanes::find(source, survey, &islands, original);
     let mut segments = segments(source, survey, original);
@@ -136,9 +134,18 @@ pub fn judge_after(
     }
     runs = overlay(
         runs,
-        contradicted(&explained, rule.as_ref(), lattice.as_ref(), original, &mut reasons),
+        explained::contradicted(
+            &containers,
+            rule.as_ref(),
+            lattice.as_ref(),
+            original,
+            &mut reasons,
+        ),
     );
-    runs = overlay(runs, owner_runs(survey, &owners, &explained, (options, untold), &mut reasons));
+    runs = overlay(
+        runs,
+        explained::owner_runs(survey, &owners, &containers, (options, untold), &mut reasons),
+    );
     let edges_by = second.as_ref().or(rule.as_ref());
     runs = overlay(runs, edge::edge_runs(survey, &segments, edges_by, original, &mut reasons));
     if let Some(rule) = &rule {
@@ -175,8 +182,8 @@ pub fn judge_after(
     }
     findings.extend(period);
     if let Some(found) = ecb::find(source, survey, original) {
-        runs = overlay(runs, ecb_runs(survey, &found, facts, &mut reasons));
-        findings.push(ecb_finding(&found, facts));
+        runs = overlay(runs, ecb::runs(survey, &found, facts, &mut reasons));
+        findings.push(ecb::finding(&found, facts));
     }
     if original < size {
         let why = reasons.add(
@@ -195,26 +202,6 @@ pub fn judge_after(
         evidence: reasons.0,
         findings,
     }
-}
-
-fn tones(
-    owners: &[(Range<u64>, &'static str)],
-    explained: &[Explained],
-) -> Vec<(Range<u64>, Tone)> {
-    let mut all: Vec<(Range<u64>, Tone)> =
-        owners.iter().map(|(range, _)| (range.clone(), Tone::Owner)).collect();
-    let outside = |at: u64| !owners.iter().any(|(range, _)| range.contains(&at));
-    all.extend(explained.iter().filter(|e| outside(e.range.start)).filter_map(|e| {
-        let tone = match e.strength {
-            Strength::Named => Tone::Owner,
-            Strength::Walked => Tone::Walked,
-            Strength::Proven => Tone::Proven,
-            Strength::Contradicted => return None,
-        };
-        Some((e.range.clone(), tone))
-    }));
-    all.sort_by_key(|(range, _)| range.start);
-    all
 }
 
 fn lattice_finding(found: &FoundLattice, facts: &Facts) -> Finding {
@@ -291,126 +278,4 @@ fn base(
         push(&mut runs, Run::new(piece.range(), state, evidence));
     }
     runs
-}
-
-/// Names the volumes and containers, so that each run tells its own reason.
-fn owner_runs(
-    survey: &Survey,
-    owners: &[(Range<u64>, &'static str)],
-    explained: &[Explained],
-    (options, untold): (JudgeOptions, Option<usize>),
-    reasons: &mut Reasons,
-) -> Vec<Run> {
-    let mut out: Vec<Run> = Vec::new();
-    let mut all: Vec<(Range<u64>, Tone, String)> = owners
-        .iter()
-        .map(|(range, name)| (range.clone(), Tone::Owner, format!("inside a {name} volume: encrypted by its owner, and ransomware's work in it looks the same")))
-        .collect();
-    for one in explained {
-        let (tone, text) = match one.strength {
-            Strength::Named => (Tone::Owner, format!("inside {}", one.what)),
-            Strength::Walked => (Tone::Walked, one.what.to_owned()),
-            Strength::Proven => (Tone::Proven, one.what.to_owned()),
-            Strength::Contradicted => continue,
-        };
-        all.push((one.range.clone(), tone, text));
-    }
-    all.sort_by_key(|(range, ..)| range.start);
-    let doubts_plain = options.strict || untold.is_some();
-    for (range, tone, text) in all {
-        if tone == Tone::Proven && doubts_plain {
-            let why = reasons.add(EvidenceKind::Structure, range.clone(), text);
-            let start = range.start.max(out.last().map_or(0, |r| r.end));
-            out.push(Run::new(start..range.end.max(start), State::Intact, why));
-            continue;
-        }
-        let pieces: Vec<_> = survey.over(&range).iter().filter(|p| p.tone == tone).collect();
-        if pieces.is_empty() {
-            continue;
-        }
-        let why = reasons.add(EvidenceKind::Structure, range.clone(), text);
-        for piece in pieces {
-            let (state, why) = match (tone, untold) {
-                (Tone::Walked, Some(untold)) => (State::Undetermined, untold),
-                (Tone::Walked, None) if options.strict => (State::Undetermined, why),
-                (Tone::Owner, _) => (State::Undetermined, why),
-                _ => (State::Intact, why),
-            };
-            let start = piece.start.max(range.start).max(out.last().map_or(0, |r| r.end));
-            let end = piece.end.min(range.end);
-            if start < end {
-                out.push(Run::new(start..end, state, why));
-            }
-        }
-    }
-    out
-}
-
-/// Containers whose checksum says that something inside them is damaged, where no rule places it.
-fn contradicted(
-    explained: &[Explained],
-    rule: Option<&Rule>,
-    lattice: Option<&FoundLattice>,
-    size: u64,
-    reasons: &mut Reasons,
-) -> Vec<Run> {
-    let is_placed = |range: &Range<u64>| {
-        lattice.is_some_and(|l| l.possible.start < range.end && range.start < l.possible.end)
-            || rule.is_some_and(|rule| {
-                let hit = |run: &Range<u64>| run.start < range.end && range.start < run.end;
-                rule.ranges(range.clone(), size).any(|run| hit(&run))
-            })
-    };
-    explained
-        .iter()
-        .filter(|one| one.strength == Strength::Contradicted && !is_placed(&one.range))
-        .map(|one| {
-            let why = reasons.add(EvidenceKind::Structure, one.range.clone(), one.what);
-            Run::new(one.range.clone(), State::Undetermined, why)
-        })
-        .collect()
-}
-
-/// Where a cipher is used block by block, nothing looks random: what is seen between the
-/// repeated values is encrypted, what lies round them could be.
-fn ecb_runs(survey: &Survey, found: &Ecb, facts: &Facts, reasons: &mut Reasons) -> Vec<Run> {
-    let detail = format!(
-        "{} blocks of 4 KiB hold one value of 16 bytes over and over, as a block cipher without \
-         chaining makes of zeros",
-        found.blocks
-    );
-    let why = reasons.add(EvidenceKind::Pattern, found.possible.clone(), detail);
-    // No empty space anywhere, and the repeated value over much of the disk.
-    let most = (found.seen.end - found.seen.start) * 4 >= survey.size_bytes;
-    let whole = found.possible.start == 0 && (most || facts.attacked.is_some());
-    survey
-        .over(&found.possible)
-        .iter()
-        .filter(|p| matches!(p.tone, Tone::Plain | Tone::Random | Tone::Doubtful | Tone::Packed))
-        .map(|p| {
-            let range = p.start.max(found.possible.start)..p.end.min(found.possible.end);
-            let inside = found.seen.start <= range.start && range.end <= found.seen.end;
-            let state = if inside || whole { State::Encrypted } else { State::Undetermined };
-            Run::new(range, state, why)
-        })
-        .filter(|r| r.start < r.end)
-        .collect()
-}
-
-fn ecb_finding(found: &Ecb, facts: &Facts) -> Finding {
-    let value: String = found.value.iter().map(|b| format!("{b:02x}")).collect();
-    Finding {
-        code: "map.block-cipher-repeats".to_owned(),
-        weight: Weight::Damage,
-        path: facts.path.clone(),
-        offset_bytes: Some(found.seen.start),
-        what: format!(
-            "equal plaintext became equal ciphertext: {} blocks hold {value} alone; a sound cipher \
-             would repeat no 16 bytes",
-            found.blocks
-        ),
-        next: Some(
-            "empty areas can be told in the ciphertext; tell whoever looks for a key".to_owned(),
-        ),
-    }
 }

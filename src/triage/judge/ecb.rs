@@ -5,7 +5,13 @@ use std::collections::HashMap;
 
 use vmglean_formats::{ByteOffset, ReadAt};
 
-use super::survey::{Survey, Tone};
+use super::{
+    Facts,
+    assemble::Reasons,
+    runs::{Run, State},
+    survey::{Survey, Tone},
+};
+use crate::finding::{EvidenceKind, Finding, Weight};
 
 /// Fewest blocks of one repeated value.
 const FEWEST: usize = 8;
@@ -50,4 +56,48 @@ pub(super) fn find(source: &dyn ReadAt, survey: &Survey, size: u64) -> Option<Ec
     let after = survey.pieces.iter().filter(empty).find(|p| p.start >= seen.end);
     let possible = before.map_or(0, |p| p.end)..after.map_or(size, |p| p.start.min(size));
     Some(Ecb { value, blocks: places.len(), seen, possible })
+}
+
+/// Where a cipher is used block by block, nothing looks random: what is seen between the
+/// repeated values is encrypted, what lies round them could be.
+pub(super) fn runs(survey: &Survey, found: &Ecb, facts: &Facts, reasons: &mut Reasons) -> Vec<Run> {
+    let detail = format!(
+        "{} blocks of 4 KiB hold one value of 16 bytes over and over, as a block cipher without \
+         chaining makes of zeros",
+        found.blocks
+    );
+    let why = reasons.add(EvidenceKind::Pattern, found.possible.clone(), detail);
+    // No empty space anywhere, and the repeated value over much of the disk.
+    let most = (found.seen.end - found.seen.start) * 4 >= survey.size_bytes;
+    let whole = found.possible.start == 0 && (most || facts.attacked.is_some());
+    survey
+        .over(&found.possible)
+        .iter()
+        .filter(|p| matches!(p.tone, Tone::Plain | Tone::Random | Tone::Doubtful | Tone::Packed))
+        .map(|p| {
+            let range = p.start.max(found.possible.start)..p.end.min(found.possible.end);
+            let inside = found.seen.start <= range.start && range.end <= found.seen.end;
+            let state = if inside || whole { State::Encrypted } else { State::Undetermined };
+            Run::new(range, state, why)
+        })
+        .filter(|r| r.start < r.end)
+        .collect()
+}
+
+pub(super) fn finding(found: &Ecb, facts: &Facts) -> Finding {
+    let value: String = found.value.iter().map(|b| format!("{b:02x}")).collect();
+    Finding {
+        code: "map.block-cipher-repeats".to_owned(),
+        weight: Weight::Damage,
+        path: facts.path.clone(),
+        offset_bytes: Some(found.seen.start),
+        what: format!(
+            "equal plaintext became equal ciphertext: {} blocks hold {value} alone; a sound cipher \
+             would repeat no 16 bytes",
+            found.blocks
+        ),
+        next: Some(
+            "empty areas can be told in the ciphertext; tell whoever looks for a key".to_owned(),
+        ),
+    }
 }

@@ -7,6 +7,7 @@
 mod assemble;
 mod ecb;
 mod edge;
+mod explained;
 mod leftover;
 mod loose;
 mod placed;

@@ -58,9 +58,10 @@ pub fn testimony(source: &dyn ReadAt, survey: &Survey, size: u64) -> Testimony {
         all.add(&part.bytes);
     }
     let law = Law::of(&all);
+    let steps: Vec<Steps> = parts.iter().map(|part| Steps::of(&law, part)).collect();
     let mut is_denied = !parts.is_empty();
     for (run, period) in KNOWN.into_iter().filter(|(_, period)| size >= 2 * period) {
-        let lattice = Lattice { origin: phase(&law, &parts, run, period), run, period };
+        let lattice = Lattice { origin: phase(&steps, run, period), run, period };
         match weighed(source, &lattice, &parts, size) {
             Testimony::Denied => {}
             Testimony::Untold => is_denied = false,
@@ -101,22 +102,36 @@ fn parts(source: &dyn ReadAt, survey: &Survey, size: u64) -> Vec<Part> {
         .collect()
 }
 
+/// By how many bits each [`STEP_BYTES`] are likelier as bytes like the others.
+struct Steps {
+    /// Number of the first, counted from the start of the source.
+    first: u64,
+    bits: Vec<f32>,
+}
+
+impl Steps {
+    fn of(law: &Law, part: &Part) -> Self {
+        let first = part.start.div_ceil(STEP_BYTES);
+        let skipped = usize::try_from(first * STEP_BYTES - part.start).unwrap_or(0);
+        let steps = part.bytes.get(skipped..).unwrap_or_default().chunks(STEP_BYTES as usize);
+        Self { first, bits: steps.map(|bytes| law.bits(bytes) as f32).collect() }
+    }
+}
+
 /// Where in the period `run` bytes are least like the others.
-fn phase(law: &Law, parts: &[Part], run: u64, period: u64) -> u64 {
+fn phase(steps: &[Steps], run: u64, period: u64) -> u64 {
     let cells = usize::try_from(period / STEP_BYTES).unwrap_or(1);
     let width = usize::try_from(run / STEP_BYTES).unwrap_or(1);
     let mut folded = vec![(0.0, 0_u32); cells];
-    for part in parts {
-        let first = part.start % STEP_BYTES;
-        let skipped = usize::try_from((STEP_BYTES - first) % STEP_BYTES).unwrap_or(0);
-        let mut cell =
-            usize::try_from((part.start + skipped as u64) % period / STEP_BYTES).unwrap_or(0);
-        for bytes in part.bytes.get(skipped..).unwrap_or_default().chunks(STEP_BYTES as usize) {
-            if let Some((bits, seen)) = folded.get_mut(cell) {
-                *bits += law.bits(bytes);
+    for part in steps {
+        let first = usize::try_from(part.first % cells as u64).unwrap_or(0);
+        let (before, after) = part.bits.split_at(part.bits.len().min(cells - first));
+        let rows = std::iter::once((first, before)).chain(after.chunks(cells).map(|row| (0, row)));
+        for (from, row) in rows {
+            for ((bits, seen), step) in folded.iter_mut().skip(from).zip(row) {
+                *bits += f64::from(*step);
                 *seen += 1;
             }
-            cell = if cell + 1 == cells { 0 } else { cell + 1 };
         }
     }
     let mean = |first: usize| {

@@ -32,26 +32,35 @@ pub(super) fn uniform(block: &[u8]) -> Uniform {
 /// Counts every byte value of a block of at most [`BLOCK_BYTES`].
 ///
 /// Four tables, so that equal neighbours do not wait for each other's store; of 32 bits, since
-/// adding to 16 takes a third longer (measured: 1.7 and 2.3 GB/s on files of a guest).
+/// adding to 16 takes a third longer (measured: 1.7 and 2.3 GB/s on files of a guest). Zeros come
+/// in rows, and are not counted one by one (measured: programs in three quarters of the time).
 pub(super) fn count(block: &[u8]) -> Counts {
     debug_assert!(block.len() <= BLOCK_BYTES);
     let mut tables = [[0u32; 256]; 4];
-    let (words, rest) = block.as_chunks::<8>();
+    let (rows, rest) = block.as_chunks::<16>();
+    let mut zeros = 0;
     let [a, b, c, d] = &mut tables;
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        a[(word & 255) as usize] += 1;
-        b[(word >> 8 & 255) as usize] += 1;
-        c[(word >> 16 & 255) as usize] += 1;
-        d[(word >> 24 & 255) as usize] += 1;
-        a[(word >> 32 & 255) as usize] += 1;
-        b[(word >> 40 & 255) as usize] += 1;
-        c[(word >> 48 & 255) as usize] += 1;
-        d[(word >> 56) as usize] += 1;
+    for row in rows {
+        let row = u128::from_le_bytes(*row);
+        if row == 0 {
+            zeros += 16;
+            continue;
+        }
+        for word in [row as u64, (row >> 64) as u64] {
+            a[(word & 255) as usize] += 1;
+            b[(word >> 8 & 255) as usize] += 1;
+            c[(word >> 16 & 255) as usize] += 1;
+            d[(word >> 24 & 255) as usize] += 1;
+            a[(word >> 32 & 255) as usize] += 1;
+            b[(word >> 40 & 255) as usize] += 1;
+            c[(word >> 48 & 255) as usize] += 1;
+            d[(word >> 56) as usize] += 1;
+        }
     }
     for &byte in rest {
         a[usize::from(byte)] += 1;
     }
+    a[0] += zeros;
     let mut counts = [0; 256];
     for ((((count, a), b), c), d) in counts.iter_mut().zip(a).zip(b).zip(c).zip(d) {
         // A block has fewer bytes than sixteen bits count.

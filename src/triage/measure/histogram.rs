@@ -2,6 +2,9 @@
 
 use super::{chi::ChiSquare, counts};
 
+/// So many bytes are worth tables of their own, which are emptied and summed.
+const MANY_BYTES: usize = 1024;
+
 /// Counts of the 256 byte values over any number of bytes; sums of histograms are histograms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ByteHistogram {
@@ -27,11 +30,15 @@ impl ByteHistogram {
     /// Counts more bytes.
     pub fn add(&mut self, bytes: &[u8]) {
         for block in bytes.chunks(super::BLOCK_BYTES) {
-            self.add_counts(&counts::count(block));
+            if block.len() < MANY_BYTES {
+                self.add_few(block);
+            } else {
+                self.add_counts(&counts::count(block));
+            }
         }
     }
 
-    /// Counts bytes one by one: better than [`Self::add`] for a few dozen.
+    /// Counts bytes one by one.
     pub(super) fn add_few(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.counts[usize::from(byte)] += 1;

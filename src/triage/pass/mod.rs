@@ -4,12 +4,12 @@
 //! out [`Stretch`]es in order. Its memory does not grow with the source. The same source gives
 //! the same stretches for any number of threads, and after a stop and a resume.
 
+mod aside;
 mod codec;
 mod deliver;
 mod hash;
 mod hashing;
 mod identity;
-mod lent;
 mod options;
 mod parallel;
 mod plan;
@@ -21,9 +21,9 @@ mod stretch;
 mod tree;
 mod work;
 
+pub use aside::Aside;
 pub use hash::{Digests, HashKinds};
 pub use identity::{FileIdentity, SourceIdentity};
-pub use lent::Lent;
 pub use options::{Cancel, PassError, PassOptions, PassOutcome, Stop};
 pub use records::{Records, Walk};
 pub use run::{Sink, run_pass, run_resumable};

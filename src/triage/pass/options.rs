@@ -12,8 +12,8 @@ use std::{
 };
 
 use super::{
+    aside::Aside,
     hash::{Digests, HashKinds},
-    lent::Lent,
 };
 
 /// What a pass is asked for. The answer never depends on `jobs`.
@@ -25,8 +25,9 @@ pub struct PassOptions {
     pub hashes: HashKinds,
     /// Whether to measure lanes ([`crate::triage::measure::LaneRecord`]).
     pub lanes: bool,
-    /// Those of the threads that others take meanwhile.
-    pub lent: Lent,
+    /// Those of the threads that work at something else meanwhile; where hashes are computed, they
+    /// come on top.
+    pub aside: Aside,
 }
 
 impl Default for PassOptions {
@@ -35,7 +36,7 @@ impl Default for PassOptions {
             jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             hashes: HashKinds::default(),
             lanes: false,
-            lent: Lent::default(),
+            aside: Aside::default(),
         }
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn run(
                 let mut worker = Worker::new(reader, options.lanes);
                 let is_over = || cancel.asked().is_some() || ended.load(Ordering::Relaxed);
                 loop {
-                    options.lent.wait(thread, jobs, is_over);
+                    options.aside.wait(thread, jobs, is_over);
                     if take_token.recv().is_err() || cancel.asked().is_some() {
                         return;
                     }

@@ -60,9 +60,10 @@ pub fn fit(survey: &Survey, seen: &[SeenRun], library: &[Rule], size: u64) -> Op
     let edges = Edges::of(seen);
     let head = seen.first().filter(|s| s.start == 0).and_then(|s| s.last);
     let mut tried = twins(seen, size);
-    for (period, _) in periods(&edges, size) {
-        tried.extend(combs(&edges, period, size));
-    }
+    let voters = Edges { starts: voters(&edges.starts), ends: voters(&edges.ends) };
+    let periods = periods(&voters, size);
+    let combs = periods.par_iter().flat_map_iter(|(period, _)| combs(&voters, *period, size));
+    tried.par_extend(combs);
     let behind: Vec<Rule> = tried.iter().flat_map(|r| behind_head(r, head, size)).collect();
     tried.extend(behind);
     let mut first: Vec<Rule> = tried
@@ -186,10 +187,10 @@ fn voters(all: &[Edge]) -> Vec<Edge> {
     fine.chunks(32 * step).flat_map(|part| part.iter().take(32)).copied().collect()
 }
 
-/// Distances of edges, the most frequent first.
-fn periods(edges: &Edges, size: u64) -> Vec<(u64, u32)> {
+/// Distances of edges that vote, the most frequent first.
+fn periods(voters: &Edges, size: u64) -> Vec<(u64, u32)> {
     let mut votes: HashMap<u64, u32> = HashMap::new();
-    for all in [voters(&edges.starts), voters(&edges.ends)] {
+    for all in [&voters.starts, &voters.ends] {
         let partners = if all.len() < 60 { all.len() } else { PARTNERS };
         let parts = if all.len() < 60 { 6 } else { 2 };
         for (i, a) in all.iter().enumerate() {
@@ -257,14 +258,14 @@ fn residues(edges: &[Edge], period: u64, size: u64) -> Vec<Residue> {
     order.into_iter().map(|(_, residue)| residue).collect()
 }
 
-fn combs(edges: &Edges, period: u64, size: u64) -> Vec<Rule> {
-    let (starts, ends) = (voters(&edges.starts), voters(&edges.ends));
-    let mut phases = residues(&starts, period, size);
+/// Combs of this period that edges vote for.
+fn combs(voters: &Edges, period: u64, size: u64) -> Vec<Rule> {
+    let mut phases = residues(&voters.starts, period, size);
     if phases.iter().all(|p| p.at != 0) {
         phases.push(Residue { at: 0, low: 0, high: 0 });
     }
     let mut all = Vec::new();
-    for end in residues(&ends, period, size) {
+    for end in residues(&voters.ends, period, size) {
         for phase in &phases {
             let wrapped = |value: u64| (value + period - phase.at) % period;
             let exact = wrapped(end.at);

@@ -13,7 +13,7 @@ use super::{
     heads::{Kind, heads},
     walks::{Made, Walker, Walks},
 };
-use crate::triage::pass::Lent;
+use crate::triage::pass::Aside;
 
 /// Makes walks ahead of the judgement, in a thread that it borrows from the pass for each.
 pub struct Early<'a> {
@@ -34,7 +34,7 @@ impl<'a> Early<'a> {
 
     /// Looks at the `starts` of long random-like runs, in order, until there are no more or
     /// [`Self::close`] is called; the pass works with one thread less while it does.
-    pub fn run(&self, starts: impl IntoIterator<Item = u64>, lent: &Lent) {
+    pub fn run(&self, starts: impl IntoIterator<Item = u64>, aside: &Aside) {
         let until_over = UntilOver { source: self.source, is_over: &self.is_over };
         let mut walker = Walker::new(&until_over, self.size, &[], self.walks);
         let (mut done, mut left) = (0, MOST_FRUITLESS);
@@ -45,7 +45,7 @@ impl<'a> Early<'a> {
             if start < done {
                 continue;
             }
-            let _thread = lent.one();
+            let _thread = aside.one();
             let from = start.saturating_sub(BEFORE_BYTES).max(done);
             let to = start.saturating_add(BEFORE_BYTES / 2);
             let length = usize::try_from(to - from).unwrap_or(0);

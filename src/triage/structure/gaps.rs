@@ -251,3 +251,50 @@ fn read(source: &dyn ReadAt, at: u64, length: usize) -> Option<Vec<u8>> {
     let bytes = source.read_up_to(ByteOffset(at), length).ok()?;
     (bytes.len() == length).then_some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Gaps, SUPERBLOCK_AT};
+
+    proptest! {
+        /// Whatever superblock and descriptors state: stretches in order, apart, on the disk.
+        #[test]
+        fn any_superblock_makes_stretches_in_order(
+            mut bytes in proptest::collection::vec(any::<u8>(), 4096..20_000),
+            words in proptest::collection::vec((0_usize..255, prop_oneof![
+                any::<u32>(), 0_u32..16, Just(u32::MAX), (0_u32..32).prop_map(|bit| 1 << bit),
+            ]), 0..20),
+        ) {
+            let block = &mut bytes[SUPERBLOCK_AT..];
+            // A geometry that is believed, then whatever comes.
+            block[..1024].fill(0);
+            let mut put = |word: usize, value: u32| {
+                block[word * 4..word * 4 + 4].copy_from_slice(&value.to_le_bytes());
+            };
+            for (word, value) in [(1, 1 << 30), (8, 8192), (10, 2048), (0x13, 1), (0x16, 256)] {
+                put(word, value);
+            }
+            for (word, value) in words {
+                put(word, value);
+            }
+            block[0x38..0x3A].copy_from_slice(&[0x53, 0xEF]);
+            let size = bytes.len() as u64;
+            let gaps = Gaps::of(&bytes, size);
+            let mut end = None;
+            for gap in &gaps.tables {
+                prop_assert!(gap.start < gap.end && gap.start < size);
+                prop_assert!(end.is_none_or(|end| end < gap.start), "{:?}", gaps.tables);
+                end = Some(gap.end);
+            }
+            let mut at = 0;
+            while at < size {
+                let (behind, next) = (gaps.behind(at), gaps.next(at));
+                prop_assert!(behind >= at && next.is_none_or(|gap| gap.start >= at));
+                let _survived = gaps.node(&bytes[at as usize..], at);
+                at += 1000;
+            }
+        }
+    }
+}

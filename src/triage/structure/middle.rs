@@ -10,8 +10,8 @@ use super::{Explained, Strength, media};
 
 /// Bytes looked at on either end of a random-like stretch.
 const ZONE_BYTES: u64 = 1 << 20;
-/// Stretches looked at one after another, in one thread.
-const PARTS_TOGETHER: usize = 16;
+/// Bytes looked at one after another, in one thread.
+const BYTES_TOGETHER: u64 = 2 << 20;
 /// Bytes looked at in all.
 const MOST_BYTES: u64 = 128 << 20;
 /// Stretches without an impossible 0xFF pair shorter than this prove nothing: ciphertext of
@@ -44,8 +44,19 @@ pub(super) fn resume(source: &dyn ReadAt, zones: &[Range<u64>]) -> Vec<Explained
             Some(part)
         })
         .collect();
-    let found: Vec<Vec<Explained>> = parts
-        .par_chunks(PARTS_TOGETHER)
+    let mut sum = 0;
+    let together: Vec<&[Range<u64>]> = parts
+        .chunk_by(|part, _| {
+            sum += part.end - part.start;
+            let goes_on = sum < BYTES_TOGETHER;
+            if !goes_on {
+                sum = 0;
+            }
+            goes_on
+        })
+        .collect();
+    let found: Vec<Vec<Explained>> = together
+        .into_par_iter()
         .map(|parts| {
             // One piece of memory for all; none is longer than a zone's two ends.
             let longest = parts.iter().map(|part| part.end - part.start).max().unwrap_or(0);

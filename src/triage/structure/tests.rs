@@ -20,7 +20,7 @@ use super::{
 };
 use crate::triage::{
     judge::{Piece, Survey, Tone},
-    pass::Lent,
+    pass::Aside,
 };
 
 fn noise(seed: u64, length: usize) -> Vec<u8> {
@@ -301,7 +301,7 @@ fn what_was_followed_early_is_not_followed_again_and_says_the_same() {
     let survey = survey(pieces.collect(), size);
     let alone = explain(&disk, &survey, size, &Walks::default());
     let walks = Walks::default();
-    Early::new(&disk, size, &walks).run(starts, &Lent::default());
+    Early::new(&disk, size, &walks).run(starts, &Aside::default());
     disk.read.store(0, Ordering::Relaxed);
     assert_eq!(explain(&disk, &survey, size, &walks), alone);
     let led = alone.iter().filter(|one| one.what != BROKEN_OFF);

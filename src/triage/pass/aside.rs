@@ -11,7 +11,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// How many threads of a pass others work with: the pass and they together take no more than it
 /// was given. All clones count the same.
 #[derive(Clone, Debug, Default)]
-pub struct Lent(Arc<Counted>);
+pub struct Aside(Arc<Counted>);
 
 #[derive(Debug, Default)]
 struct Counted {
@@ -25,7 +25,7 @@ impl Counted {
     }
 }
 
-impl Lent {
+impl Aside {
     /// Takes one thread, until what is returned goes out of scope.
     #[must_use]
     pub fn one(&self) -> impl Drop + '_ {
@@ -33,13 +33,13 @@ impl Lent {
         One(&self.0)
     }
 
-    /// Waits while the thread with this number, of `jobs` counted from zero, is lent; the first
-    /// never is, and none once `is_over`.
+    /// Waits while the thread with this number, of `jobs` counted from zero, works aside; the first
+    /// never does, and none once `is_over`.
     pub(super) fn wait(&self, number: usize, jobs: usize, is_over: impl Fn() -> bool) {
-        let mut lent = self.0.threads();
-        while number > 0 && number + *lent >= jobs && !is_over() {
-            let waited = self.0.changed.wait_timeout(lent, LOOK);
-            lent = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let mut aside = self.0.threads();
+        while number > 0 && number + *aside >= jobs && !is_over() {
+            let waited = self.0.changed.wait_timeout(aside, LOOK);
+            aside = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -48,8 +48,8 @@ struct One<'a>(&'a Counted);
 
 impl Drop for One<'_> {
     fn drop(&mut self) {
-        let mut lent = self.0.threads();
-        *lent = lent.saturating_sub(1);
+        let mut aside = self.0.threads();
+        *aside = aside.saturating_sub(1);
         self.0.changed.notify_all();
     }
 }
