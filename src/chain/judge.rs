@@ -32,8 +32,8 @@ pub(super) struct FileState {
     encrypted: Option<f64>,
     /// Whether some of it looks random, explained or not.
     looks_random: bool,
-    /// Whether some of it looks encrypted and nothing explains it.
-    is_open: bool,
+    /// Whether its first bytes look random, where a disk's structures must stand.
+    head_is_random: bool,
     /// Whether its owner encrypted it, by its descriptor.
     is_owners: bool,
     /// Whether it holds compressed grains, each with its own checksum.
@@ -100,13 +100,15 @@ pub fn sample(
 }
 
 impl FileState {
-    /// Whether it must be looked at byte by byte. What its owner encrypted looks the same there
-    /// as what an attack did, and of compressed grains their own checksums tell.
+    /// Whether it must be looked at byte by byte. Random-looking places alone are no sign of an
+    /// attack: a map could take regular ones for it, and they would be filled. What its owner
+    /// encrypted looks the same as what an attack did, and of compressed grains their own checksums
+    /// tell.
     fn is_suspect(&self) -> bool {
         match self.state {
             LinkState::Encrypted | LinkState::PartlyEncrypted => !self.is_packed,
             LinkState::Undetermined | LinkState::Damaged => {
-                self.is_open && !self.is_owners && !self.is_packed
+                self.head_is_random && !self.is_owners && !self.is_packed
             }
             LinkState::Untouched | LinkState::Unjudged | LinkState::Missing => false,
         }
@@ -207,7 +209,7 @@ fn judge_but(
                         reason: judged.reason,
                         encrypted: judged.encrypted.map(|share| share.estimate),
                         looks_random: judged.random_like_share > 0.0,
-                        is_open: judged.is_open,
+                        head_is_random: judged.head_is_random,
                         is_owners: context.legit_encryption.is_some(),
                         is_packed,
                         sampled: (judged.method == Method::Sampled).then(|| {
@@ -220,7 +222,7 @@ fn judge_but(
                     reason: error.to_string(),
                     encrypted: None,
                     looks_random: false,
-                    is_open: false,
+                    head_is_random: false,
                     is_owners: false,
                     is_packed,
                     sampled: None,

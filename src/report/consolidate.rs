@@ -183,9 +183,13 @@ pub fn write_text(
     }
     lines.extend(wrap(&what, columns));
     let sums = &record.summary;
+    let undetermined = match record.open_filled {
+        true => "undetermined: nothing proves them",
+        false => "copied as the tables say; nothing more is known of them",
+    };
     for (count, word, good) in [
         (sums.intact_bytes, "intact: a checksum or a damage map proves them", true),
-        (sums.undetermined_bytes, "copied as the tables say; nothing more is known of them", true),
+        (sums.undetermined_bytes, undetermined, true),
         (sums.zero_bytes, "zeros", true),
         (sums.absent_bytes, "allocated nowhere, read as zeros", true),
         (sums.encrypted_bytes, "encrypted: the fill stands there", false),

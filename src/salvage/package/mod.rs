@@ -101,8 +101,6 @@ fn fail(path: &Path) -> impl FnOnce(io::Error) -> PackageError {
     move |source| PackageError::Io { path, source }
 }
 
-/// Verdicts on disks whose data no attack touched, by what was examined.
-const SOUND: [&str; 3] = ["untouched", "guest-encrypted", "descriptor-lost"];
 /// Verdicts that rest on signs of an attack.
 const ATTACKED: [&str; 2] = ["partly-encrypted", "encrypted"];
 
@@ -292,7 +290,7 @@ fn disks(
             let wrong =
                 |source| PackageError::Disk { name: leaf.clone(), source: Box::new(source) };
             let mut damage = Damage::of(&chain, 0);
-            if !SOUND.contains(&disk.verdict.as_str()) {
+            if ATTACKED.contains(&disk.verdict.as_str()) {
                 mapped(&root, &chain, disk, request, &mut damage)?;
             }
             let done = consolidate(&root, &chain, 0, &damage, &how).map_err(wrong)?;
@@ -309,7 +307,7 @@ fn disks(
     Ok(made)
 }
 
-/// Maps each file of a disk that is not sound: what is encrypted there is not packed.
+/// Maps each file of a disk that was attacked: what is encrypted there is not packed.
 fn mapped(
     root: &EvidenceRoot,
     chain: &Chain,
@@ -324,8 +322,7 @@ fn mapped(
         let Ok(source) = root.open_file(&path) else { continue };
         let of = (disk, FileId(number));
         let (families, cancel) = (request.families, &request.cancel);
-        let is_hit = ATTACKED.contains(&plan.verdict.as_str());
-        let why = is_hit.then(|| plan.reason.clone());
+        let why = Some(plan.reason.clone());
         let mut told = |bytes| (request.progress)(bytes);
         let map = map_file(&source, of, families, request.threads, why, cancel, &mut told);
         let map = map.map_err(|error| PackageError::Unfit(format!("{}: {error}", file.name)))?;

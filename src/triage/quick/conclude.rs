@@ -36,11 +36,7 @@ pub(super) fn conclude(seen: &Seen, context: &DiskContext) -> DiskJudgement {
         encrypted,
         zero_share: figures.zero,
         random_like_share: figures.random,
-        is_open: figures.unexplained > 0
-            || figures.unlooked > 0
-            || seen.structures.head_is_random
-            || !supports.fine.is_empty()
-            || seen.lone.looks_encrypted(),
+        head_is_random: seen.structures.head_is_random,
         method: seen.method,
         samples: u32::try_from(seen.planned).unwrap_or(u32::MAX),
         read_bytes: seen.read_bytes,

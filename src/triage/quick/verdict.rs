@@ -137,8 +137,8 @@ pub struct DiskJudgement {
     pub zero_share: f64,
     /// Share that looks random, explained or not.
     pub random_like_share: f64,
-    /// Whether some of it looks random or marked by encryption and nothing explains that.
-    pub is_open: bool,
+    /// Whether its first bytes look random, where a disk's structures must stand.
+    pub head_is_random: bool,
     /// How much was read.
     pub method: Method,
     /// Samples judged, holes included.
