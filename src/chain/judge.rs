@@ -32,8 +32,9 @@ pub(super) struct FileState {
     encrypted: Option<f64>,
     /// Whether some of it looks random, explained or not.
     looks_random: bool,
-    /// Whether its first bytes look random, where a disk's structures must stand.
-    head_is_random: bool,
+    /// Whether its first bytes look random, where a disk's structures must stand, or small runs at
+    /// equal distance do.
+    has_marks: bool,
     /// Whether its owner encrypted it, by its descriptor.
     is_owners: bool,
     /// Whether it holds compressed grains, each with its own checksum.
@@ -108,7 +109,7 @@ impl FileState {
         match self.state {
             LinkState::Encrypted | LinkState::PartlyEncrypted => !self.is_packed,
             LinkState::Undetermined | LinkState::Damaged => {
-                self.head_is_random && !self.is_owners && !self.is_packed
+                self.has_marks && !self.is_owners && !self.is_packed
             }
             LinkState::Untouched | LinkState::Unjudged | LinkState::Missing => false,
         }
@@ -209,7 +210,7 @@ fn judge_but(
                         reason: judged.reason,
                         encrypted: judged.encrypted.map(|share| share.estimate),
                         looks_random: judged.random_like_share > 0.0,
-                        head_is_random: judged.head_is_random,
+                        has_marks: judged.head_is_random || judged.has_small_runs,
                         is_owners: context.legit_encryption.is_some(),
                         is_packed,
                         sampled: (judged.method == Method::Sampled).then(|| {
@@ -222,7 +223,7 @@ fn judge_but(
                     reason: error.to_string(),
                     encrypted: None,
                     looks_random: false,
-                    head_is_random: false,
+                    has_marks: false,
                     is_owners: false,
                     is_packed,
                     sampled: None,

@@ -37,6 +37,7 @@ pub(super) fn conclude(seen: &Seen, context: &DiskContext) -> DiskJudgement {
         zero_share: figures.zero,
         random_like_share: figures.random,
         head_is_random: seen.structures.head_is_random,
+        has_small_runs: supports.has_lattice || !supports.fine.is_empty(),
         method: seen.method,
         samples: u32::try_from(seen.planned).unwrap_or(u32::MAX),
         read_bytes: seen.read_bytes,

@@ -139,6 +139,8 @@ pub struct DiskJudgement {
     pub random_like_share: f64,
     /// Whether its first bytes look random, where a disk's structures must stand.
     pub head_is_random: bool,
+    /// Whether bytes finer than blocks look encrypted: small runs at equal distance.
+    pub has_small_runs: bool,
     /// How much was read.
     pub method: Method,
     /// Samples judged, holes included.
