@@ -125,7 +125,8 @@ impl<'a> Walker<'a> {
         let mut walk = walk.filter(|walk| walk.end() > place || is_doubted(walk));
         let last = cursor.passed().last().map(|gap| gap.end);
         if let Some(walk) = &mut walk {
-            walk.over = cursor.passed().to_vec();
+            walk.says_nothing_of.extend_from_slice(cursor.passed());
+            walk.says_nothing_of.sort_by_key(|range| range.start);
         }
         let made = Made { walk, used: cursor.used(), reached: cursor.at() };
         (made.used <= most).then_some((made, last))
