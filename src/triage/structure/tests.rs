@@ -454,3 +454,18 @@ fn a_zip_breaks_off_where_ciphertext_stands_in_the_place_of_its_next_part() {
         assert_eq!(doubted(&whole), []);
     }
 }
+
+#[test]
+fn a_short_entry_of_a_zip_that_breaks_off_is_doubted_there() {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&b"some lines of a short file, and more of them\n".repeat(40)).unwrap();
+    let packed = encoder.finish().unwrap();
+    let mut entry = b"PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0\x01\x02\x03\x04".to_vec();
+    entry.extend(u32::try_from(packed.len()).unwrap().to_le_bytes());
+    entry.extend(1800_u32.to_le_bytes());
+    entry.extend(b"\x01\0\0\0a");
+    entry.extend(&packed[..20]);
+    let disk = [entry, noise(8, 300_000)].concat();
+    let doubted = doubted(&disk);
+    assert!(doubted.iter().any(|range| range.start == 0 && range.end > 100_000), "{doubted:?}");
+}
