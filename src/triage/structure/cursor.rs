@@ -89,6 +89,15 @@ impl<'a> Cursor<'a> {
         self.piece.get(from..).unwrap_or_default()
     }
 
+    /// Up to `most` bytes from here, fewer at the end, without moving.
+    pub(super) fn look(&mut self, most: usize) -> &[u8] {
+        if self.ahead().len() < most {
+            self.fill();
+        }
+        let bytes = self.ahead();
+        bytes.get(..most).unwrap_or(bytes)
+    }
+
     /// Exactly `N` bytes from here, without moving.
     pub(super) fn peek<const N: usize>(&mut self) -> Option<[u8; N]> {
         if self.ahead().len() < N {

@@ -225,6 +225,17 @@ pub(super) fn zlib(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<W
     }
 }
 
+/// An entry that is right; where something as varied as ciphertext stands in the place of the next
+/// part, the ZIP breaks off there.
+fn entry(cursor: &mut Cursor<'_>, what: &'static str) -> Walk {
+    const BEHIND_BYTES: usize = 512;
+    let end = cursor.at();
+    let behind = cursor.look(BEHIND_BYTES);
+    let is_broken = !behind.starts_with(b"PK") && super::is_varied(behind);
+    let doubted = is_broken.then(|| (end, end.saturating_add(BACK_BYTES)));
+    Walk { doubted, ..Walk::proven(end, what) }
+}
+
 /// One entry of a ZIP file.
 pub(super) fn zip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Walk> {
     let head = cursor.take::<30>()?;
@@ -259,7 +270,7 @@ pub(super) fn zip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Wa
                 let is_told = told == u32::MAX;
                 match (stated == sum.sum(), is_told || is_near(told, sum.amount())) {
                     (true, _) if is_told || told == sum.amount() => {
-                        Some(Walk::proven(cursor.at(), "ZIP entry, CRC-32 right"))
+                        Some(entry(cursor, "ZIP entry, CRC-32 right"))
                     }
                     (false, true) if !is_told => Some(Walk::contradicted(cursor.at(), DAMAGED_ZIP)),
                     (false, false) => Some(broken(broken_at, BROKEN_ZIP)),
@@ -292,7 +303,7 @@ pub(super) fn zip(cursor: &mut Cursor<'_>, inflater: &mut Inflater) -> Option<Wa
                 cursor.skip(take as u64)?;
                 left -= take as u64;
             }
-            (sum.sum() == crc).then(|| Walk::proven(cursor.at(), "stored ZIP entry, CRC-32 right"))
+            (sum.sum() == crc).then(|| entry(cursor, "stored ZIP entry, CRC-32 right"))
         }
         _ => None,
     }

@@ -1,8 +1,10 @@
 //! Pictures and video: PNG (its chunks' CRCs), JPEG (byte stuffing), MP4 (units in `mdat`).
 
+use std::ops::Range;
+
 use flate2::Crc;
 
-use super::{Walk, cursor::Cursor};
+use super::{Walk, cursor::Cursor, is_varied};
 
 /// A chunk or unit longer than this is not believed.
 const LONGEST_CHUNK: u32 = 1 << 28;
@@ -10,6 +12,10 @@ const LONGEST_CHUNK: u32 = 1 << 28;
 const STUFFED_BYTES: u64 = 8192;
 /// Behind the place where a picture breaks off, compressed bytes may be damaged as well.
 const DOUBTED_BYTES: u64 = 64 << 10;
+/// Bytes behind an end marker that tell ciphertext from the end of a picture.
+const BEHIND_BYTES: usize = 512;
+/// What a segment before the first scan holds is not tested; a longer one is not said to be whole.
+const LONGEST_UNTESTED: u16 = 4096;
 /// Inside one unit longer than this nothing would show a run of ciphertext.
 pub(super) const LONGEST_UNIT: u32 = 1 << 14;
 
@@ -63,35 +69,93 @@ pub(super) fn jpeg(cursor: &mut Cursor<'_>) -> Option<Walk> {
     let start = cursor.at();
     cursor.skip(2)?;
     let mut scans = 0;
+    let mut untested = Vec::new();
     loop {
+        let at = cursor.at();
         let [mark, kind] = cursor.take::<2>()?;
-        match (mark, kind) {
+        let is_right = match (mark, kind) {
             (0xFF, 0xD9) if scans > 0 => {
-                return Some(Walk::proven(
-                    cursor.at(),
-                    "JPEG to its end marker, byte stuffing right throughout",
-                ));
-            }
-            (0xFF, 0xC0..=0xCF | 0xDA..=0xEF | 0xFE) => {
-                let length = u16::from_be_bytes(cursor.peek()?);
-                cursor.skip(u64::from(length.max(2)))?;
-                if kind == 0xDA {
-                    scans += 1;
-                    if !stuffed(cursor) {
-                        let at = cursor.at();
-                        let to = at.saturating_sub(STUFFED_BYTES);
-                        return (to > start).then(|| Walk {
-                            walked_to: to,
-                            what: "JPEG, byte stuffing right so far",
-                            doubted: Some((to, at.saturating_add(DOUBTED_BYTES))),
-                            ..Walk::default()
-                        });
-                    }
+                let end = cursor.at();
+                // Ciphertext holds an end marker, too, and goes on behind it.
+                let behind = cursor.look(BEHIND_BYTES);
+                if is_varied(behind) && !begins_file(behind) {
+                    return broken_jpeg(start, end, untested);
                 }
+                let what = "JPEG to its end marker, byte stuffing right throughout";
+                return Some(Walk { says_nothing_of: untested, ..Walk::proven(end, what) });
             }
+            // Between scans only what is well-formed is no ciphertext.
+            (0xFF, 0xC4 | 0xDA | 0xDB | 0xDD) if scans > 0 => {
+                let is_right = is_segment(kind, cursor);
+                let length = u16::from_be_bytes(cursor.peek()?);
+                is_right && cursor.skip(u64::from(length)).is_some()
+            }
+            (0xFF, 0xC0..=0xCF | 0xDA..=0xEF | 0xFE) if scans == 0 => {
+                let length = u16::from_be_bytes(cursor.peek()?).max(2);
+                cursor.skip(u64::from(length))?;
+                if length > LONGEST_UNTESTED {
+                    untested.push(at..cursor.at());
+                }
+                true
+            }
+            _ if scans > 0 => false,
             _ => return None,
+        };
+        scans += usize::from(kind == 0xDA);
+        if !is_right || (kind == 0xDA && !stuffed(cursor)) {
+            return broken_jpeg(start, cursor.at(), untested);
         }
     }
+}
+
+/// What is left to say of a JPEG that breaks off at this place.
+fn broken_jpeg(start: u64, at: u64, untested: Vec<Range<u64>>) -> Option<Walk> {
+    let to = at.saturating_sub(STUFFED_BYTES);
+    (to > start).then(|| Walk {
+        walked_to: to,
+        what: "JPEG, byte stuffing right so far",
+        doubted: Some((to, at.saturating_add(DOUBTED_BYTES))),
+        says_nothing_of: untested,
+        ..Walk::default()
+    })
+}
+
+/// Whether the segment that goes on here behind its marker is well-formed: Huffman tables, a scan's
+/// head, quantisation tables, a restart interval (ITU-T T.81, annex B).
+fn is_segment(kind: u8, cursor: &mut Cursor<'_>) -> bool {
+    let [high, low] = cursor.peek().unwrap_or_default();
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    let segment = cursor.look(length);
+    let Some(mut body) = segment.get(2..).filter(|_| segment.len() == length) else {
+        return false;
+    };
+    match kind {
+        0xDD => body.len() == 2,
+        0xDA => {
+            let parts = usize::from(body.first().copied().unwrap_or(0));
+            let ends = body.get(1 + 2 * parts..).unwrap_or_default();
+            (1..=4).contains(&parts)
+                && matches!(ends, [first, last, _] if *first <= 63 && *last <= 63)
+        }
+        _ => {
+            while let Some((head, rest)) = body.split_first() {
+                let is_named = head >> 4 <= 1 && head & 15 <= 3;
+                let counts = rest.get(..16).unwrap_or_default();
+                let values = match kind {
+                    0xDB => 64 << (head >> 4),
+                    _ => 16 + counts.iter().map(|count| usize::from(*count)).sum::<usize>(),
+                };
+                let Some(next) = rest.get(values..).filter(|_| is_named) else { return false };
+                body = next;
+            }
+            length > 2
+        }
+    }
+}
+
+/// Whether a file begins here that is put behind pictures: another picture, a video.
+fn begins_file(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\xFF\xD8\xFF") || bytes.get(4..8) == Some(b"ftyp")
 }
 
 /// Moves to the next marker; whether no impossible pair came before it.

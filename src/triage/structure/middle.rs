@@ -6,7 +6,7 @@ use flate2::Crc;
 use rayon::prelude::*;
 use vmglean_formats::{ByteOffset, ReadAt};
 
-use super::{Explained, Strength, media};
+use super::{Explained, Strength, is_varied, media};
 
 /// Bytes looked at on either end of a random-like stretch.
 const ZONE_BYTES: u64 = 1 << 20;
@@ -19,6 +19,8 @@ const MOST_BYTES: u64 = 128 << 20;
 const STUFFED_BYTES: usize = 12 * 1024;
 /// Ciphertext so close to such a stretch's ends could be without one, once in 10^8.
 const STUFFED_DOUBT: usize = 5 * 1024;
+/// Bytes behind an end marker that tell whether it is one.
+const BEHIND_BYTES: usize = 512;
 /// Units that must lead to each other before a chain of them is believed; ciphertext passes
 /// for one once in half a million.
 const FEWEST_UNITS: usize = 5;
@@ -141,8 +143,10 @@ fn stuffed(bytes: &[u8]) -> Vec<Range<usize>> {
             // Without a single stuffed pair it is some other plaintext, of which this says nothing.
             let pairs = bytes.get(clear.clone()).unwrap_or_default();
             if memchr::memchr(0xFF, pairs).is_some() {
-                // A picture's end marker ends it to the byte.
-                let is_end = bytes.get(at..at + 2) == Some(&[0xFF, 0xD9]);
+                // A picture's end marker ends it to the byte, but for one that ciphertext holds.
+                let behind = bytes.get(at + 2..).unwrap_or_default();
+                let behind = behind.get(..BEHIND_BYTES).unwrap_or(behind);
+                let is_end = bytes.get(at..at + 2) == Some(&[0xFF, 0xD9]) && !is_varied(behind);
                 all.push(clear.start..if is_end { at + 2 } else { clear.end });
             }
         }
@@ -321,7 +325,10 @@ mod tests {
         }
         bytes.extend(b"\xff\xd9");
         let end = bytes.len();
-        bytes.extend(noise(3, 50_000));
+        // Ciphertext could hold the marker, too.
+        let before = met(4096, &[bytes.clone(), noise(3, 50_000)].concat());
+        assert!(before[0].range.end + 5000 < 4096 + end as u64, "{before:?}");
+        bytes.extend([0; 50_000]);
         let found = met(4096, &bytes);
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].range.end, 4096 + end as u64);

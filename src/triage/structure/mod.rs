@@ -21,7 +21,10 @@ use vmglean_formats::{ByteOffset, ReadAt};
 
 pub use self::{early::Early, walks::Walks};
 use self::{heads::heads, walks::Walker};
-use super::judge::{Piece, Survey, Tone};
+use super::{
+    judge::{Piece, Survey, Tone},
+    lanes::varied,
+};
 
 /// Where a container was followed to, and what that is worth.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,8 +41,9 @@ struct Walk {
     is_contradicted: bool,
     /// Where it broke off, from here to there: something may be damaged, or it goes on elsewhere.
     doubted: Option<(u64, u64)>,
-    /// Tables of its file system that it goes on behind, and that are no part of it, in order.
-    over: Vec<Range<u64>>,
+    /// What it leads over and says nothing of, in order: tables of its file system, parts that are
+    /// not tested.
+    says_nothing_of: Vec<Range<u64>>,
 }
 
 impl Walk {
@@ -297,12 +301,27 @@ fn unexplained(survey: &Survey, found: &[Explained], size: u64) -> Vec<Range<u64
     all
 }
 
+/// Whether bytes are about as varied as ciphertext; a few dozen say nothing.
+fn is_varied(bytes: &[u8]) -> bool {
+    const FEWEST: usize = 64;
+    const SHARE: f64 = 0.85;
+    let mut seen = [false; 256];
+    for byte in bytes {
+        seen[usize::from(*byte)] = true;
+    }
+    let values = seen.iter().filter(|seen| **seen).count() as f64;
+    bytes.len() >= FEWEST && values >= SHARE * varied(bytes.len())
+}
+
 /// Keeps what a container that begins at `start` says of the bytes that no other explains yet.
 fn keep(found: &mut Vec<Explained>, start: u64, walk: &Walk) {
     let last = found.iter().rev().find(|one| one.strength != Strength::Contradicted);
     let start = last.map_or(start, |last| start.max(last.range.end));
     let mut put = |range: Range<u64>, strength, what| {
-        let gaps = walk.over.iter().filter(|gap| range.start < gap.end && gap.start < range.end);
+        let gaps = walk
+            .says_nothing_of
+            .iter()
+            .filter(|gap| range.start < gap.end && gap.start < range.end);
         let ends = gaps.clone().map(|gap| gap.start).chain([range.end]);
         for (from, to) in std::iter::once(range.start).chain(gaps.map(|gap| gap.end)).zip(ends) {
             if from < to {

@@ -392,3 +392,80 @@ proptest! {
         prop_assert_eq!(found, wanted);
     }
 }
+
+/// A JPEG's scan of `length` bytes, in which 0xFF never stands alone.
+fn scan(seed: u64, length: usize) -> Vec<u8> {
+    let bytes = noise(seed, length).into_iter();
+    bytes.flat_map(|byte| if byte == 0xFF { vec![0xFF, 0] } else { vec![byte] }).collect()
+}
+
+#[test]
+fn markers_that_ciphertext_shows_by_chance_neither_end_a_jpeg_nor_lead_on() {
+    let head = b"\xFF\xD8\xFF\xDA\0\x02".to_vec();
+    let start = [head, scan(1, 200_000)].concat();
+    let at = start.len() as u64;
+    // An end marker, tables, a scan, an interval; and ciphertext behind each.
+    for marker in [[0xFF, 0xD9], [0xFF, 0xC4], [0xFF, 0xDB], [0xFF, 0xDA], [0xFF, 0xDD]] {
+        let disk = [start.clone(), marker.to_vec(), noise(7, 100_000)].concat();
+        let told = explained(&disk);
+        let (walked, strength) = &told[0];
+        assert_eq!((walked.start, *strength), (0, Strength::Walked), "{marker:?} {told:?}");
+        assert!(walked.end + 8000 < at, "{marker:?} {told:?}");
+        let covers = |range: &std::ops::Range<u64>| range.start < at && at + 60_000 < range.end;
+        assert!(doubted(&disk).iter().any(covers), "{marker:?} {told:?}");
+    }
+    // Well-formed tables and another scan.
+    let tables = [b"\xFF\xC4\0\x14\x01\x01".to_vec(), vec![0; 15], vec![5]].concat();
+    let next = b"\xFF\xDA\0\x08\x01\x01\x00\x00\x3F\x00".to_vec();
+    let end = [b"\xFF\xD9".to_vec(), vec![0; 5000]].concat();
+    let whole = [start, tables, next, scan(2, 50_000), end].concat();
+    let length = whole.len() as u64 - 5000;
+    assert_eq!(explained(&whole), [(0..length, Strength::Proven)]);
+}
+
+#[test]
+fn what_a_long_segment_of_a_jpeg_holds_is_not_said_to_be_whole() {
+    let segment = [b"\xFF\xE1\x60\0".to_vec(), noise(3, 0x5FFE)].concat();
+    let held = 2..2 + segment.len() as u64;
+    let head = [b"\xFF\xD8".to_vec(), segment, b"\xFF\xDA\0\x02".to_vec()].concat();
+    let whole = [head, scan(4, 100_000), b"\xFF\xD9".to_vec(), vec![0; 3000]].concat();
+    let length = whole.len() as u64 - 3000;
+    let told = explained(&whole);
+    assert_eq!(told, [(0..2, Strength::Proven), (held.end..length, Strength::Proven)]);
+}
+
+#[test]
+fn a_zip_breaks_off_where_ciphertext_stands_in_the_place_of_its_next_part() {
+    let mut entry = b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0".to_vec();
+    let content = noise(5, 40_000);
+    let mut sum = flate2::Crc::new();
+    sum.update(&content);
+    entry.extend(sum.sum().to_le_bytes());
+    entry.extend([40_000_u32.to_le_bytes(), 40_000_u32.to_le_bytes()].concat());
+    entry.extend(b"\x01\0\0\0a");
+    entry.extend(content);
+    let end = entry.len() as u64;
+    let lost = [entry.clone(), noise(6, 300_000)].concat();
+    assert_eq!(explained(&lost), [(0..end, Strength::Proven)]);
+    assert_eq!(doubted(&lost), std::slice::from_ref(&(end..end + 128 * 1024)));
+    for behind in [b"PK\x01\x02".to_vec(), vec![0; 600], b"slack ".repeat(100)] {
+        let whole = [entry.clone(), behind].concat();
+        assert_eq!(explained(&whole), [(0..end, Strength::Proven)]);
+        assert_eq!(doubted(&whole), []);
+    }
+}
+
+#[test]
+fn a_short_entry_of_a_zip_that_breaks_off_is_doubted_there() {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&b"some lines of a short file, and more of them\n".repeat(40)).unwrap();
+    let packed = encoder.finish().unwrap();
+    let mut entry = b"PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0\x01\x02\x03\x04".to_vec();
+    entry.extend(u32::try_from(packed.len()).unwrap().to_le_bytes());
+    entry.extend(1800_u32.to_le_bytes());
+    entry.extend(b"\x01\0\0\0a");
+    entry.extend(&packed[..20]);
+    let disk = [entry, noise(8, 300_000)].concat();
+    let doubted = doubted(&disk);
+    assert!(doubted.iter().any(|range| range.start == 0 && range.end > 100_000), "{doubted:?}");
+}

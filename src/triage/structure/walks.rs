@@ -24,7 +24,7 @@ const MOST_KEPT: usize = 16_384;
 /// A container that leads nowhere, and so far, is one.
 const FEWEST_DOUBTED_BYTES: u64 = 4096;
 /// Bytes behind where a walk ends that it may have looked at.
-const LOOKED_BEHIND: u64 = 64;
+const LOOKED_BEHIND: u64 = 1024;
 
 /// A walk to its end.
 #[derive(Clone, Debug)]
@@ -118,14 +118,17 @@ impl<'a> Walker<'a> {
             Kind::Zstd => chain::zstd(&mut cursor),
             Kind::Xz => chain::xz(&mut cursor),
         };
-        // What breaks off soon may never have been one.
+        // What breaks off soon may never have been one, unless its first bytes are no chance.
+        let is_sure = !matches!(kind, Kind::Gzip | Kind::Jpeg | Kind::Mp4);
         let is_doubted = |walk: &Walk| {
-            walk.doubted.is_some_and(|_| cursor.at().saturating_sub(place) >= FEWEST_DOUBTED_BYTES)
+            walk.doubted.is_some()
+                && (is_sure || cursor.at().saturating_sub(place) >= FEWEST_DOUBTED_BYTES)
         };
         let mut walk = walk.filter(|walk| walk.end() > place || is_doubted(walk));
         let last = cursor.passed().last().map(|gap| gap.end);
         if let Some(walk) = &mut walk {
-            walk.over = cursor.passed().to_vec();
+            walk.says_nothing_of.extend_from_slice(cursor.passed());
+            walk.says_nothing_of.sort_by_key(|range| range.start);
         }
         let made = Made { walk, used: cursor.used(), reached: cursor.at() };
         (made.used <= most).then_some((made, last))
