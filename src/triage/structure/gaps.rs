@@ -49,7 +49,7 @@ impl Gaps {
         let (mut all, mut volumes) = (Vec::new(), Vec::new());
         for at in starts(source, size) {
             if let Some(volume) = volume(source, at, size) {
-                tables(source, at, &volume, &mut all);
+                tables(source, at..size, &volume, &mut all);
                 volumes.push((at..at.saturating_add(volume.bytes()), volume.block_bytes));
             }
         }
@@ -150,8 +150,9 @@ fn superblock(block: &[u8]) -> Option<Superblock> {
     (volume.sum_holds(block) != Some(false)).then_some(volume)
 }
 
-/// Adds where the tables of a volume lie.
-fn tables(source: &dyn ReadAt, start: u64, volume: &Superblock, all: &mut Vec<Range<u64>>) {
+/// Adds where the tables of a volume lie that begins and must end in `place`.
+fn tables(source: &dyn ReadAt, place: Range<u64>, volume: &Superblock, all: &mut Vec<Range<u64>>) {
+    let start = place.start;
     let bytes = |blocks: u64| blocks.checked_mul(volume.block_bytes);
     let mut add = |first: u64, blocks: u64| {
         let from = bytes(first).and_then(|by| start.checked_add(by));
@@ -168,7 +169,9 @@ fn tables(source: &dyn ReadAt, start: u64, volume: &Superblock, all: &mut Vec<Ra
         add(first, blocks);
     }
     let each = volume.descriptors_per_block();
-    let groups = volume.groups.min(MOST_GROUPS);
+    let group_bytes = volume.blocks_per_group.saturating_mul(volume.block_bytes);
+    let there = (place.end - start).div_ceil(group_bytes.max(1));
+    let groups = volume.groups.min(there).min(MOST_GROUPS);
     let descriptor_blocks = volume.groups.div_ceil(each);
     let inode_blocks = (volume.inodes_per_group * volume.inode_bytes).div_ceil(volume.block_bytes);
     let behind = match volume.is_meta_bg {
