@@ -176,6 +176,10 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
     let known: HashSet<RelPath> = given.iter().filter_map(|map| map.file.clone()).collect();
     let is_mapped = given.iter().any(|map| map.file.is_none());
     let count = if is_mapped { 0 } else { args.samples };
+    if count > 0 {
+        // Files that samples speak against are mapped.
+        super::without_huge_pages();
+    }
     let sampled = sample(root, chain, at, &known, count, &families, &asked, &progress);
     progress.finish();
     let progress = ui.progress("mapping what samples speak against", None);

@@ -109,9 +109,7 @@ pub enum HashWord {
 /// # Errors
 /// When the disk cannot be opened, or an output cannot or must not be written.
 pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::Result<Outcome> {
-    // Huge pages would round each small heap of each thread up to 2 MiB: half of a map's memory.
-    // A system that cannot do without them maps as well.
-    let _unheeded = rustix::thread::disable_transparent_huge_pages(true);
+    super::without_huge_pages();
     let families = known_families(args.families.as_deref())?;
     let cancel = Cancel::on(stop.flag(), args.budget.map(|budget| Instant::now() + budget));
     let job = Job { args, global, ui, families, cancel };

@@ -101,3 +101,9 @@ fn run_info(started: jiff::Timestamp, read_bytes: u64) -> RunInfo {
         input_sha256: Vec::new(),
     }
 }
+
+/// Asks the system for no huge pages: they would round each small heap of each thread up to 2 MiB,
+/// which is half of what a map takes. Where it cannot do without them, it works as well.
+fn without_huge_pages() {
+    let _unheeded = rustix::thread::disable_transparent_huge_pages(true);
+}
