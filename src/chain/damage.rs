@@ -91,14 +91,8 @@ pub fn damage(
             known.damage.add(id, given.map);
             continue;
         }
-        let mut line = JudgedLine {
-            file: Some(name.clone()),
-            by: JudgedBy::Nothing,
-            verdict: "its content was not looked at".to_owned(),
-            samples: None,
-            map: None,
-            map_sha256: None,
-        };
+        let unseen = "its content was not looked at".to_owned();
+        let mut line = JudgedLine::new(Some(name.clone()), JudgedBy::Nothing, unseen);
         let Some(sampled) = sampled else {
             known.damage.judge(line);
             continue;
@@ -139,12 +133,9 @@ pub fn damage(
 
 fn line_of(file: Option<String>, given: &GivenMap) -> JudgedLine {
     JudgedLine {
-        file,
-        by: JudgedBy::GivenMap,
-        verdict: map_words(&given.map),
-        samples: None,
         map: Some(given.name.clone()),
         map_sha256: Some(given.sha256.clone()),
+        ..JudgedLine::new(file, JudgedBy::GivenMap, map_words(&given.map))
     }
 }
 

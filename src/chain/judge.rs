@@ -73,7 +73,6 @@ pub struct Sampled {
 /// What samples say of the files of the links from `from` on, in order. Files in `known` are left
 /// out.
 #[must_use]
-#[expect(clippy::too_many_arguments, reason = "what is judged, and what it is judged with")]
 pub fn sample(
     root: &Arc<EvidenceRoot>,
     chain: &Chain,
@@ -81,10 +80,9 @@ pub fn sample(
     known: &HashSet<RelPath>,
     samples: u32,
     families: &Families,
-    stop: &(dyn Fn() -> bool + Sync),
-    progress: &Progress,
+    (stop, progress): (&(dyn Fn() -> bool + Sync), &Progress),
 ) -> Vec<Sampled> {
-    let judged = judge_but(root, chain, from, known, samples, families, stop, progress);
+    let judged = judge(root, chain, from, known, samples, families, (stop, progress));
     let mut found: Vec<Sampled> = judged
         .into_iter()
         .map(|(path, state)| Sampled {
@@ -139,29 +137,15 @@ fn told_by(count: u32, sample_bytes: u32, data_bytes: u64) -> SampledLine {
     }
 }
 
-/// Judges each file once, on all threads.
+/// Judges each file once, on all threads; those in `known` are left out.
 pub(super) fn judge(
-    root: &Arc<EvidenceRoot>,
-    chain: &Chain,
-    from: usize,
-    samples: u32,
-    families: &Families,
-    stop: &(dyn Fn() -> bool + Sync),
-    progress: &Progress,
-) -> HashMap<RelPath, FileState> {
-    judge_but(root, chain, from, &HashSet::new(), samples, families, stop, progress)
-}
-
-#[expect(clippy::too_many_arguments, reason = "what is judged, and what it is judged with")]
-fn judge_but(
     root: &Arc<EvidenceRoot>,
     chain: &Chain,
     from: usize,
     known: &HashSet<RelPath>,
     samples: u32,
     families: &Families,
-    stop: &(dyn Fn() -> bool + Sync),
-    progress: &Progress,
+    (stop, progress): (&(dyn Fn() -> bool + Sync), &Progress),
 ) -> HashMap<RelPath, FileState> {
     if samples == 0 {
         return HashMap::new();

@@ -7,6 +7,7 @@ mod judge;
 mod points;
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -125,7 +126,8 @@ pub fn examine(
     let Opened { root, chain, tree } =
         open(leaf, options.root.as_deref(), options.access, families)?;
     let served = points::serve(&chain, stop);
-    let judged = judge::judge(&root, &chain, 0, options.samples, families, stop, progress);
+    let none = HashSet::new();
+    let judged = judge::judge(&root, &chain, 0, &none, options.samples, families, (stop, progress));
     let links = judge::links(&root, &chain, &judged, &served);
     let attack = points::attack(&root, &chain, &links, options.attack_us, families);
     let points = points::rank(leaf, &chain, tree.as_ref(), &links, &attack, stop);
@@ -173,7 +175,7 @@ fn end(end: &ChainEnd) -> EndRecord {
 
 fn snapshots(tree: &SnapshotTree, chain: &Chain) -> SnapshotsRecord {
     let number = |link: usize| u64::try_from(link).unwrap_or(u64::MAX);
-    let named: std::collections::HashSet<usize> =
+    let named: HashSet<usize> =
         tree.snapshots.iter().filter_map(|snapshot| snapshot.link).collect();
     SnapshotsRecord {
         path: RecordPath(tree.path.as_path().to_path_buf()),

@@ -180,7 +180,7 @@ pub fn run(args: &Args, global: &Global, ui: &Ui, stop: &Interrupt) -> anyhow::R
         // Files that samples speak against are mapped.
         super::without_huge_pages();
     }
-    let sampled = sample(root, chain, at, &known, count, &families, &asked, &progress);
+    let sampled = sample(root, chain, at, &known, count, &families, (&asked, &progress));
     progress.finish();
     let progress = ui.progress("mapping what samples speak against", None);
     let cancel = Cancel::on(stop.flag(), None);

@@ -82,6 +82,14 @@ pub struct JudgedLine {
     pub map_sha256: Option<String>,
 }
 
+impl JudgedLine {
+    /// A verdict without samples or a map that was given.
+    #[must_use]
+    pub fn new(file: Option<String>, by: JudgedBy, verdict: String) -> Self {
+        Self { file, by, verdict, samples: None, map: None, map_sha256: None }
+    }
+}
+
 /// What samples of a file can tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampledLine {

@@ -327,14 +327,8 @@ fn mapped(
         let map = map_file(&source, of, families, request.threads, why, cancel, &mut told);
         let map = map.map_err(|error| PackageError::Unfit(format!("{}: {error}", file.name)))?;
         let Some(map) = map else { return Err(PackageError::Stopped) };
-        damage.judge(JudgedLine {
-            file: Some(file.name.clone()),
-            by: JudgedBy::Map,
-            verdict: format!("{}: {}", plan.verdict, plan.reason),
-            samples: None,
-            map: None,
-            map_sha256: None,
-        });
+        let verdict = format!("{}: {}", plan.verdict, plan.reason);
+        damage.judge(JudgedLine::new(Some(file.name.clone()), JudgedBy::Map, verdict));
         damage.add(FileId(number), map);
     }
     Ok(())

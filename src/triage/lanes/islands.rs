@@ -27,7 +27,7 @@ pub(super) struct Island {
 impl Island {
     /// Whether its bytes are about as varied as random ones: neither text nor a table is.
     pub(super) fn is_rich(&self) -> bool {
-        self.bytes.len() >= FEWEST_RICH && variety(&self.bytes) >= RICH * varied(self.bytes.len())
+        self.bytes.len() >= FEWEST_RICH && is_varied(&self.bytes)
     }
 }
 
@@ -38,6 +38,11 @@ fn variety(bytes: &[u8]) -> f64 {
         seen[usize::from(byte)] = true;
     }
     seen.into_iter().map(f64::from).sum()
+}
+
+/// Whether bytes are about as varied as random ones; of a few, any are.
+pub(in crate::triage) fn is_varied(bytes: &[u8]) -> bool {
+    variety(bytes) >= RICH * varied(bytes.len())
 }
 
 /// How many byte values random bytes of this number hold, on average.

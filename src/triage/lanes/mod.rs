@@ -18,7 +18,7 @@ use super::{
     measure::{ByteHistogram, ChiSquare},
 };
 use islands::Island;
-pub(in crate::triage) use islands::varied;
+pub(in crate::triage) use islands::{is_varied, varied};
 pub use loose::{Loose, loose};
 pub use rich::{Testimony, testimony};
 

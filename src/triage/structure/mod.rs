@@ -23,7 +23,7 @@ pub use self::{early::Early, walks::Walks};
 use self::{heads::heads, walks::Walker};
 use super::{
     judge::{Piece, Survey, Tone},
-    lanes::varied,
+    lanes,
 };
 
 /// Where a container was followed to, and what that is worth.
@@ -304,13 +304,7 @@ fn unexplained(survey: &Survey, found: &[Explained], size: u64) -> Vec<Range<u64
 /// Whether bytes are about as varied as ciphertext; a few dozen say nothing.
 fn is_varied(bytes: &[u8]) -> bool {
     const FEWEST: usize = 64;
-    const SHARE: f64 = 0.85;
-    let mut seen = [false; 256];
-    for byte in bytes {
-        seen[usize::from(*byte)] = true;
-    }
-    let values = seen.iter().filter(|seen| **seen).count() as f64;
-    bytes.len() >= FEWEST && values >= SHARE * varied(bytes.len())
+    bytes.len() >= FEWEST && lanes::is_varied(bytes)
 }
 
 /// Keeps what a container that begins at `start` says of the bytes that no other explains yet.
