@@ -61,34 +61,46 @@ enum Ended {
 /// Long runs of zeros in what was decoded.
 struct Blanks {
     at: u64,
-    /// Zeros right before `at`.
+    /// Zeros right before `at`, and where they begin.
     zeros: u64,
+    since: u64,
     /// Where the first run begins that no [`BACK_BYTES`] without another one followed, and where
     /// the last of them ends.
     doubted: Option<(u64, u64)>,
 }
 
 impl Blanks {
+    fn new(at: u64) -> Self {
+        Self { at, zeros: 0, since: at, doubted: None }
+    }
+
     fn see(&mut self, bytes: &[u8]) {
         for part in bytes.chunks(512) {
             let length = part.len() as u64;
-            self.at += length;
             match part.iter().rposition(|byte| *byte != 0) {
-                Some(last) => self.zeros = length - 1 - last as u64,
+                Some(last) => {
+                    self.zeros = length - 1 - last as u64;
+                    self.since = self.at + 1 + last as u64;
+                }
+                None if self.zeros == 0 => (self.zeros, self.since) = (length, self.at),
                 None => self.zeros += length,
             }
+            self.at += length;
             if self.zeros >= BLANK_BYTES {
-                let from = self.doubted.map_or(self.at - self.zeros, |(from, _)| from);
-                self.doubted = Some((from, self.at));
-            } else {
-                self.doubted.take_if(|(_, end)| self.at - *end > BACK_BYTES);
+                self.doubted = Some((self.broken_before(self.since), self.at));
             }
         }
     }
 
-    /// Up to where the decoder may still have been in the stream when it broke off.
+    /// Up to where the decoder may still have been in the stream when it broke off: had it seen
+    /// fewer of the last zeros, or more, it would be the same.
     fn broken_at(&self) -> u64 {
-        self.doubted.map_or(self.at, |(from, _)| from)
+        self.broken_before(if self.zeros > 0 { self.since } else { self.at })
+    }
+
+    fn broken_before(&self, at: u64) -> u64 {
+        let near = self.doubted.filter(|(_, end)| at.saturating_sub(*end) <= BACK_BYTES);
+        near.map_or(at, |(from, _)| from)
     }
 }
 
@@ -96,18 +108,32 @@ impl Blanks {
 pub(super) struct Inflater {
     raw: Decompress,
     out: Vec<u8>,
+    /// Where the zeros begin for which the last stream was given up, if it was for them.
+    blank: Option<u64>,
 }
 
 impl Inflater {
     pub(super) fn new() -> Self {
-        Self { raw: Decompress::new(false), out: vec![0; OUT_BYTES] }
+        Self { raw: Decompress::new(false), out: vec![0; OUT_BYTES], blank: None }
+    }
+
+    /// Where the zeros begin for which a stream was given up since this was last asked: had it
+    /// ended anywhere in them, it would have broken off all the same.
+    pub(super) fn take_blank(&mut self) -> Option<u64> {
+        self.blank.take()
     }
 
     fn inflate(&mut self, cursor: &mut Cursor<'_>, check: Check) -> Ended {
         let state = &mut self.raw;
         state.reset(false);
         let mut sum = Sum::new(check);
-        let mut blanks = Blanks { at: cursor.at(), zeros: 0, doubted: None };
+        let mut blanks = Blanks::new(cursor.at());
+        self.blank = None;
+        let blank = &mut self.blank;
+        let mut broken = |blanks: &Blanks| {
+            *blank = (blanks.zeros > 0).then_some(blanks.since);
+            Ended::Broken(blanks.broken_at())
+        };
         loop {
             let (read, written) = (state.total_in(), state.total_out());
             let is_end = cursor.ahead().is_empty();
@@ -115,23 +141,21 @@ impl Inflater {
             blanks.at = cursor.at();
             let input = cursor.ahead();
             if is_end {
-                return Ended::Broken(blanks.broken_at());
+                return broken(&blanks);
             }
             let status = state.decompress(input, &mut self.out, FlushDecompress::None);
             let (used, made) = (state.total_in() - read, state.total_out() - written);
             let used_bytes = usize::try_from(used).unwrap_or(usize::MAX).min(input.len());
             blanks.see(input.get(..used_bytes).unwrap_or_default());
-            let Ok(status) = status else { return Ended::Broken(blanks.broken_at()) };
+            let Ok(status) = status else { return broken(&blanks) };
             let made = usize::try_from(made).unwrap_or(usize::MAX).min(self.out.len());
             sum.add(self.out.get(..made).unwrap_or_default());
             if cursor.skip(used).is_none() || blanks.zeros > MOST_BLANK {
-                return Ended::Broken(blanks.broken_at());
+                return broken(&blanks);
             }
             match status {
                 Status::StreamEnd => return Ended::Whole(sum, blanks.broken_at()),
-                Status::Ok | Status::BufError if used == 0 && made == 0 => {
-                    return Ended::Broken(blanks.broken_at());
-                }
+                Status::Ok | Status::BufError if used == 0 && made == 0 => return broken(&blanks),
                 Status::Ok | Status::BufError => {}
             }
         }

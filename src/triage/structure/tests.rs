@@ -309,6 +309,35 @@ fn what_was_followed_early_is_not_followed_again_and_says_the_same() {
     assert!(disk.read.into_inner() < 4 << 20, "the middles of what nothing explains");
 }
 
+#[test]
+fn what_breaks_off_in_a_hole_is_not_followed_again_and_says_the_same() {
+    let text: Vec<u8> = noise(6, 3 << 20).into_iter().map(|byte| byte & 0x3F).collect();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&text).unwrap();
+    let packed = encoder.finish().unwrap();
+    for (whole, length) in [
+        (&packed, 2 << 20),
+        (&packed, (1 << 20) + 77),
+        (&packed, 1_100_001),
+        (&gzip(7, 3 << 20), 2_000_000),
+        (&gzip(7, 3 << 20), 100),
+    ] {
+        let mut bytes = whole[..length].to_vec();
+        bytes.resize(length.next_multiple_of(4096), 0);
+        let (hole, size) = (bytes.len() as u64, bytes.len() as u64 + (9 << 20));
+        let disk = Repeated { head: bytes, period: u64::MAX, size, read: AtomicU64::new(0) };
+        let zero = Piece { tone: Tone::Zero, ..random(hole, size) };
+        let survey = survey(vec![random(0, hole), zero], size);
+        let alone = explain(&disk, &survey, size, &Walks::default());
+        assert_eq!(alone.is_empty(), length == 100, "{alone:?}");
+        let walks = Walks::default();
+        Early::new(&disk, size, &walks).run([0], &Aside::default());
+        disk.read.store(0, Ordering::Relaxed);
+        assert_eq!(explain(&disk, &survey, size, &walks), alone);
+        assert!(disk.read.into_inner() < 1 << 20, "only what lies round the place it breaks off");
+    }
+}
+
 /// A zlib stream of noise, stored, as a PDF holds it.
 fn pdf_stream(length: usize) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(b"stream\n".to_vec(), Compression::none());

@@ -35,6 +35,20 @@ pub(super) struct Made {
     pub(super) used: u64,
     /// Where it was at last.
     reached: u64,
+    /// Where the zeros begin that it was given up for.
+    blank: Option<u64>,
+}
+
+impl Made {
+    /// The same, had nothing behind `end` been there; `None` where only another walk can tell.
+    fn until(&self, end: u64) -> Option<Self> {
+        if self.reached.saturating_add(LOOKED_BEHIND) <= end {
+            return Some(self.clone());
+        }
+        self.blank.filter(|blank| *blank <= end && end <= self.reached)?;
+        let used = self.used.saturating_sub(self.reached - end);
+        Some(Self { used, reached: end, ..self.clone() })
+    }
 }
 
 /// Makes walks, one after another in the same memory.
@@ -106,6 +120,7 @@ impl<'a> Walker<'a> {
             cursor = cursor.over(gaps);
         }
         let inflater = &mut self.inflater;
+        inflater.take_blank();
         let walk = match kind {
             Kind::Gzip => deflate::gzip(&mut cursor, inflater),
             Kind::Zip => deflate::zip(&mut cursor, inflater),
@@ -118,19 +133,25 @@ impl<'a> Walker<'a> {
             Kind::Zstd => chain::zstd(&mut cursor),
             Kind::Xz => chain::xz(&mut cursor),
         };
+        // What follows an entry of a ZIP is looked at further behind.
+        let blank = inflater.take_blank().filter(|_| kind != Kind::Zip);
         // What breaks off soon may never have been one, unless its first bytes are no chance.
         let is_sure = !matches!(kind, Kind::Gzip | Kind::Jpeg | Kind::Mp4);
-        let is_doubted = |walk: &Walk| {
-            walk.doubted.is_some()
-                && (is_sure || cursor.at().saturating_sub(place) >= FEWEST_DOUBTED_BYTES)
-        };
+        let followed = blank.unwrap_or(cursor.at()).saturating_sub(place);
+        let is_doubted =
+            |walk: &Walk| walk.doubted.is_some() && (is_sure || followed >= FEWEST_DOUBTED_BYTES);
         let mut walk = walk.filter(|walk| walk.end() > place || is_doubted(walk));
-        let last = cursor.passed().last().map(|gap| gap.end);
+        // Those in zeros say nothing.
+        let passed = cursor.passed();
+        let passed =
+            passed.get(..passed.partition_point(|gap| blank.is_none_or(|at| gap.start < at)));
+        let passed = passed.unwrap_or_default();
+        let last = passed.last().map(|gap| gap.end);
         if let Some(walk) = &mut walk {
-            walk.says_nothing_of.extend_from_slice(cursor.passed());
+            walk.says_nothing_of.extend_from_slice(passed);
             walk.says_nothing_of.sort_by_key(|range| range.start);
         }
-        let made = Made { walk, used: cursor.used(), reached: cursor.at() };
+        let made = Made { walk, used: cursor.used(), reached: cursor.at(), blank };
         (made.used <= most).then_some((made, last))
     }
 
@@ -177,10 +198,7 @@ impl Walks {
         loop {
             match all.get(&(place, kind)) {
                 None => return None,
-                Some(Slot::Done(made)) => {
-                    let is_before = made.reached.saturating_add(LOOKED_BEHIND) <= end;
-                    return is_before.then(|| made.clone());
-                }
+                Some(Slot::Done(made)) => return made.until(end),
                 Some(Slot::Begun) => {
                     all = self.told.wait(all).unwrap_or_else(PoisonError::into_inner);
                 }
