@@ -52,6 +52,10 @@ pub struct Args {
     /// encrypted is undetermined
     #[arg(long)]
     pub strict: bool,
+    /// Unpack nothing: up to twice as fast on disks with long archives, and what only their
+    /// checksums tell is undetermined
+    #[arg(long)]
+    pub no_unpack: bool,
     /// Also write the map in the grammar of GNU ddrescue: + usable, ? undetermined, - encrypted,
     /// * unreadable, / damaged
     #[arg(long, value_name = "FILE")]
@@ -293,7 +297,7 @@ impl Job<'_> {
                 },
                 ..PassOptions::default()
             },
-            judge: JudgeOptions { strict: self.args.strict },
+            judge: JudgeOptions { strict: self.args.strict, no_unpack: self.args.no_unpack },
             is_disk: !self.args.file || name.to_ascii_lowercase().contains("vmdk"),
             attacked: None,
             footer: FooterQuestion {

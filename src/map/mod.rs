@@ -76,13 +76,13 @@ pub fn map_source(
     facts.attacked = facts.attacked.or_else(|| options.attacked.clone());
     let jobs = options.pass.jobs.get();
     let original = facts.original_bytes.unwrap_or(u64::MAX).min(source.len_bytes());
-    let walks = Walks::new(source, original);
+    let walks = Walks::new(source, original, options.judge.no_unpack);
     let early = Early::new(source, original, &walks);
     let (give, take) = bounded(MOST_WAITING);
     thread::scope(|scope| {
         let _over = early.over_at_end();
         // Long files are followed beside the pass.
-        if jobs > 1 {
+        if jobs > 1 && !options.judge.no_unpack {
             let (early, take, aside) = (&early, take, &options.pass.aside);
             scope.spawn(move || early.run(take, aside));
         }

@@ -1,9 +1,10 @@
 //! What a map says: states, rules, places in files, exit codes, text.
 
-use std::fs;
+use std::{fs, io::Write as _};
 
+use flate2::{Compression, write::GzEncoder};
 use vmglean_forge::{
-    damage::{Damage, Geometry},
+    damage::{Damage, Geometry, Rng},
     vmdk::{
         self, Disk,
         descriptor::{DescriptorSpec, ExtentLine},
@@ -56,6 +57,45 @@ fn a_clean_disk_ends_with_zero_and_no_word_of_encryption() {
     assert_eq!(record["summary"]["undetermined_bytes"], 0);
     let (_, strict) = case.map(&["--strict", "ds/d-flat.vmdk"]);
     assert_eq!(strict["summary"]["intact_bytes"], 0, "nothing here is proven");
+}
+
+#[test]
+fn an_archive_that_is_not_unpacked_is_undetermined_whole_or_not() {
+    let case = Case::new();
+    let mut bytes = content(8 << 20);
+    let mut rng = Rng::new(5);
+    let rich: Vec<u8> = (0..1 << 20).map(|_| rng.draw() as u8 & 0x7F).collect();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&rich).unwrap();
+    let archive = encoder.finish().unwrap();
+    let place = 2 << 20..(2 << 20) + archive.len();
+    bytes[place.clone()].copy_from_slice(&archive);
+    fs::write(case.disk("d-flat.vmdk"), &bytes).unwrap();
+    let (code, whole) = case.map(&["ds/d-flat.vmdk"]);
+    assert_eq!(code, 0);
+    assert_eq!(whole["summary"]["undetermined_bytes"], 0);
+    for damaged in [false, true] {
+        if damaged {
+            bytes[place.start + 500_000..][..64].fill(0x5A);
+            fs::write(case.disk("d-flat.vmdk"), &bytes).unwrap();
+        }
+        let (code, record) = case.map(&["--no-unpack", "ds/d-flat.vmdk"]);
+        assert_eq!(code, 1, "it may be encrypted");
+        let inside = place.start as u64..place.end as u64;
+        for (at, length, state) in runs(&record) {
+            let is_outside = at >= inside.end || at + length <= inside.start;
+            assert!(is_outside || state == "undetermined", "{at} {length} {state}");
+        }
+        let open = record["summary"]["undetermined_bytes"].as_u64().unwrap();
+        assert!(open < archive.len() as u64 + 16_384, "{open}");
+        let findings = record["findings"].as_array().unwrap();
+        let codes: Vec<_> = findings.iter().map(|finding| &finding["code"]).collect();
+        assert_eq!(codes, ["map.not-unpacked", "map.unexplained"]);
+        let finding = &findings[0];
+        assert!(finding["what"].as_str().unwrap().starts_with(&format!("{open} bytes")));
+        assert_eq!(finding["path"], "d-flat.vmdk");
+        assert!(finding["next"].as_str().unwrap().contains("without --no-unpack"));
+    }
 }
 
 #[test]

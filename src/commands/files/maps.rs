@@ -85,8 +85,8 @@ fn made(
     let jobs = std::num::NonZeroUsize::new(global.threads()).unwrap_or(std::num::NonZeroUsize::MIN);
     let pass = PassOptions { jobs, ..PassOptions::default() };
     let cancel = Cancel::on(stop.flag(), None);
-    let strict = JudgeOptions { strict: args.strict };
-    let map = map_chain(chain, families, &pass, strict, &cancel, &mut |bytes| progress.add(bytes))?;
+    let judge = JudgeOptions { strict: args.strict, ..JudgeOptions::default() };
+    let map = map_chain(chain, families, &pass, judge, &cancel, &mut |bytes| progress.add(bytes))?;
     progress.finish();
     Ok(map.map(|map| map.runs.into_iter().map(|run| run.run).collect()))
 }

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use super::{
-    DamageMap, Facts, JudgeOptions, ecb, edge, explained, leftover, loose, placed, rule,
+    DamageMap, Facts, JudgeOptions, ecb, edge, explained, leftover, loose,
+    packed::Packed,
+    placed, rule,
     runs::{Run, State, overlay, push},
     second,
     segments::segments,
@@ -59,7 +61,8 @@ pub fn judge(
     options: JudgeOptions,
 ) -> DamageMap {
     let original = facts.original_bytes.unwrap_or(survey.size_bytes).min(survey.size_bytes);
-    judge_after(source, survey, facts, options, &Walks::new(source, original))
+    let walks = Walks::new(source, original, options.no_unpack);
+    judge_after(source, survey, facts, options, &walks)
 }
 
 /// The same where some of the structure was followed before.
@@ -184,6 +187,12 @@ pub fn judge_after(
     if let Some(found) = ecb::find(source, survey, original) {
         runs = overlay(runs, ecb::runs(survey, &found, facts, &mut reasons));
         findings.push(ecb::finding(&found, facts));
+    }
+    if options.no_unpack {
+        let packed = Packed::of(survey);
+        let untold = packed.untold(survey, &runs, &mut reasons);
+        runs = overlay(runs, untold);
+        findings.extend(packed.finding(&runs, facts));
     }
     if original < size {
         let why = reasons.add(

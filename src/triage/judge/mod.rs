@@ -10,6 +10,7 @@ mod edge;
 mod explained;
 mod leftover;
 mod loose;
+mod packed;
 mod placed;
 mod rule;
 mod runs;
@@ -52,6 +53,9 @@ pub struct JudgeOptions {
     /// For examiners: only what is proven is intact; bytes that merely do not look encrypted
     /// are undetermined.
     pub strict: bool,
+    /// No stream is decoded to hold it against its checksum: what only that would tell is
+    /// undetermined.
+    pub no_unpack: bool,
 }
 
 /// The damage map of one disk.

@@ -51,7 +51,7 @@ impl<'a> Early<'a> {
             let length = usize::try_from(to - from).unwrap_or(0);
             let Ok(bytes) = self.source.read_up_to(ByteOffset(from), length) else { continue };
             for (at, kind) in heads(&bytes, from) {
-                if !matches!(kind, Kind::Gzip | Kind::Zip | Kind::Zlib(_)) {
+                if !kind.is_deflate() {
                     continue;
                 }
                 let Some(made) = self.walk(&mut walker, from + at as u64, kind, left) else {

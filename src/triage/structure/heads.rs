@@ -23,7 +23,12 @@ pub(super) enum Kind {
 impl Kind {
     /// Whether it is packed throughout, so that it leads over no hole.
     pub(super) fn is_stream(self) -> bool {
-        matches!(self, Self::Gzip | Self::Zip | Self::Zlib(_) | Self::Png | Self::Jpeg)
+        self.is_deflate() || matches!(self, Self::Png | Self::Jpeg)
+    }
+
+    /// Whether it is decoded to be followed.
+    pub(super) fn is_deflate(self) -> bool {
+        matches!(self, Self::Gzip | Self::Zip | Self::Zlib(_))
     }
 }
 

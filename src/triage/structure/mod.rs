@@ -144,8 +144,9 @@ pub fn explain(source: &dyn ReadAt, survey: &Survey, size: u64, walks: &Walks) -
         one.range.end = one.range.end.min(size);
     }
     found.retain(|e| e.range.start < e.range.end);
-    let middles = middle::resume(source, &unexplained(survey, &found, size));
-    found.extend(middles);
+    if walks.do_unpack() {
+        found.extend(middle::resume(source, &unexplained(survey, &found, size)));
+    }
     found.sort_by_key(|e| e.range.start);
     found
 }

@@ -83,6 +83,9 @@ impl<'a> Walker<'a> {
     /// Follows the container that begins at `place`; `None` where it would pass by more than
     /// `most` bytes.
     pub(super) fn walk(&mut self, place: u64, kind: Kind, most: u64) -> Option<Made> {
+        if kind.is_deflate() && !self.walks.do_unpack() {
+            return Some(Made { walk: None, used: 0, reached: place, blank: None });
+        }
         let end = if kind.is_stream() { self.blank_behind(place) } else { self.size };
         if let Some(made) = self.walks.get(place, kind, end) {
             return (made.used <= most).then_some(made);
@@ -165,6 +168,7 @@ impl<'a> Walker<'a> {
 #[derive(Default)]
 pub struct Walks {
     gaps: Gaps,
+    no_unpack: bool,
     made: Mutex<HashMap<(u64, Kind), Slot>>,
     told: Condvar,
 }
@@ -176,10 +180,16 @@ enum Slot {
 }
 
 impl Walks {
-    /// None made yet in the first `size` bytes of `source`.
+    /// None made yet in the first `size` bytes of `source`; with `no_unpack`, none is made that
+    /// decodes a stream.
     #[must_use]
-    pub fn new(source: &dyn ReadAt, size: u64) -> Self {
-        Self { gaps: Gaps::of(source, size), ..Self::default() }
+    pub fn new(source: &dyn ReadAt, size: u64, no_unpack: bool) -> Self {
+        Self { gaps: Gaps::of(source, size), no_unpack, ..Self::default() }
+    }
+
+    /// Whether streams are decoded.
+    pub(super) fn do_unpack(&self) -> bool {
+        !self.no_unpack
     }
 
     /// The first byte from `at` on that is no table of a file system which files pass over.
