@@ -1,7 +1,6 @@
 //! `vmglean map`: every byte of one disk, judged.
 
 use std::{
-    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -375,13 +374,6 @@ impl Place {
 }
 
 fn hashes(map: &DiskMap, place: &Place) -> Vec<HashRecord> {
-    let hex = |bytes: &[u8]| {
-        bytes.iter().fold(String::new(), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-    };
     let made = map.files.iter().enumerate().map(|(number, file)| {
         let digests = file.mapped.pass.digests;
         let path = place.root.path().join(&file.name);
@@ -391,10 +383,10 @@ fn hashes(map: &DiskMap, place: &Place) -> Vec<HashRecord> {
             size_bytes: file.mapped.map.size_bytes,
             // What was not given counts as zeros: such a hash is nobody else's.
             is_whole: file.mapped.pass.unreadable_bytes == 0,
-            md5: digests.md5.map(|d| hex(&d)),
-            sha1: digests.sha1.map(|d| hex(&d)),
-            sha256: digests.sha256.map(|d| hex(&d)),
-            blake3: digests.blake3.map(|d| hex(&d)),
+            md5: digests.md5.map(hex::encode),
+            sha1: digests.sha1.map(hex::encode),
+            sha256: digests.sha256.map(hex::encode),
+            blake3: digests.blake3.map(hex::encode),
         }
     });
     made.filter(|h| h.md5.is_some() || h.sha1.is_some() || h.sha256.is_some() || h.blake3.is_some())

@@ -55,7 +55,7 @@ impl Recorded {
         if let Some(what) = broken(&record) {
             return Err(Usage(format!("{shown} is no whole map: {what}")).into());
         }
-        let sha256 = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex::encode(Sha256::digest(&text));
         Ok(Self { path: path.to_path_buf(), sha256, record })
     }
 

@@ -365,7 +365,7 @@ impl<'a> Filler<'a> {
             file_offset_bytes: file.map(|_| run.file_offset),
             stored_bytes: compressed.then_some(run.stored),
             skip_bytes: (compressed && run.skip > 0).then_some(run.skip),
-            sha256: (!zero).then(|| hex(&Sha256::digest(bytes))),
+            sha256: (!zero).then(|| hex::encode(Sha256::digest(bytes))),
             lattice,
             rewritten: rewritten.map(|made| made.what.clone()),
             why: match lattice_why {
@@ -405,15 +405,4 @@ fn read_some(
 pub(super) fn is_zero(bytes: &[u8]) -> bool {
     const ZEROS: [u8; ZERO_BLOCK] = [0; ZERO_BLOCK];
     bytes.chunks(ZERO_BLOCK).all(|chunk| ZEROS.get(..chunk.len()) == Some(chunk))
-}
-
-/// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut out = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    out
 }

@@ -58,7 +58,7 @@ impl Identity {
             .and_then(|link| link.long_content_id.clone())
             .filter(|long| ContentId::from_long_content_id(long) == Some(cid))
             .map_or_else(
-                || format!("{}{cid}", super::fill::hex(&seed.as_bytes()[4..16])),
+                || format!("{}{cid}", hex::encode(&seed.as_bytes()[4..16])),
                 |long| long.trim().to_ascii_lowercase(),
             );
         let geometry = chain()

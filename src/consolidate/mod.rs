@@ -433,7 +433,7 @@ fn finish(
         let size = data.symlink_metadata()?.len();
         let mut files = vec![(name(&paths.data), size, hash.to_owned())];
         if let Some(text) = &descriptor {
-            let hash = fill::hex(&Sha256::digest(text.as_bytes()));
+            let hash = hex::encode(Sha256::digest(text.as_bytes()));
             files.push((name(&paths.output), text.len() as u64, hash));
         }
         target::write_small(&paths.hashes, hashdeep(&files).as_bytes(), request.overwrite)?;

@@ -10,7 +10,6 @@ use vmglean_formats::{
     vmdk::{SparseHeader, descriptor::looks_like_descriptor, open_descriptor},
 };
 
-use super::fill::hex;
 use crate::{
     disk::{Chain, ChainLink, DescribedBy, ExtentBody},
     source::{EvidenceRoot, RelPath},
@@ -145,7 +144,7 @@ fn patch(root: &EvidenceRoot, chain: &Chain, number: usize) -> Option<Patch> {
         if link.described_by == DescribedBy::Embedded {
             bytes.resize(room, 0);
         }
-        hex(&Sha256::digest(&bytes))
+        hex::encode(Sha256::digest(&bytes))
     };
     Some(Patch {
         file: link.path.as_path().display().to_string(),

@@ -16,7 +16,7 @@ use vmglean_formats::{ByteOffset, ReadAt, vmdk::open_extent};
 
 use super::{
     damage::Damage,
-    fill::{Filler, hex, is_zero},
+    fill::{Filler, is_zero},
     manifest::{JudgedLine, ManifestLine, OutputLine, RangeLine, state_word},
     out::Buffer,
     plan::{Piece, UNIT, Unit},
@@ -233,7 +233,7 @@ fn check(
             let from = usize::try_from(line.offset_bytes - start).unwrap_or(usize::MAX);
             let length = usize::try_from(line.length_bytes).unwrap_or(usize::MAX);
             let part = bytes.get(from..).and_then(|rest| rest.get(..length)).unwrap_or_default();
-            if line.sha256.as_deref() != Some(hex(&Sha256::digest(part)).as_str()) {
+            if line.sha256.as_deref() != Some(hex::encode(Sha256::digest(part)).as_str()) {
                 return Err(differs(line, "another SHA-256"));
             }
         }
@@ -435,7 +435,7 @@ pub(super) fn hash_file(path: &Path, stop: &dyn Fn() -> bool) -> io::Result<Stri
             at += step as u64;
         }
     }
-    Ok(hex(&hash.finalize()))
+    Ok(hex::encode(hash.finalize()))
 }
 
 /// Where the first data at or behind `at` begins; `at` where the file system cannot tell.

@@ -115,9 +115,10 @@ impl<'a> Fields<'a> {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
                 let text = text_of(value).map_err(|what| Slip::new(field, what))?;
-                hex_of(&text)
-                    .map(Some)
-                    .ok_or_else(|| Slip::new(field, "must be pairs of hexadecimal digits"))
+                match hex::decode(&text) {
+                    Ok(bytes) if !bytes.is_empty() => Ok(Some(bytes)),
+                    _ => Err(Slip::new(field, "must be pairs of hexadecimal digits")),
+                }
             }
         }
     }
@@ -142,19 +143,4 @@ fn text_of(value: &Value) -> Result<String, String> {
     } else {
         Ok(text.to_owned())
     }
-}
-
-fn hex_of(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if digits.is_empty() || !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    digits
-        .chunks_exact(2)
-        .map(|pair| {
-            let high = char::from(*pair.first()?).to_digit(16)?;
-            let low = char::from(*pair.get(1)?).to_digit(16)?;
-            u8::try_from(high * 16 + low).ok()
-        })
-        .collect()
 }

@@ -354,7 +354,7 @@ impl<'p> Output<'p> {
             // A target that keeps no times still has the file; the manifest has the times.
             let _kept = self.out.set_times(times);
         }
-        Ok((hex(&self.md5.finalize()), hex(&written)))
+        Ok((hex::encode(self.md5.finalize()), hex::encode(written)))
     }
 
     /// SHA-256 of the file as the medium has it.
@@ -383,10 +383,6 @@ fn times(file: &GuestFile) -> Option<FileTimes> {
     };
     let changed = time(changed)?;
     Some(FileTimes::new().set_modified(changed).set_accessed(time(read).unwrap_or(changed)))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -61,9 +61,7 @@ fn folder(base: &Base<'_>, entry: &Entry) -> Found {
         for one in entries.by_ref().filter(|one| one.name != b"." && one.name != b"..") {
             let name = if is_secret {
                 // The name's bytes are ciphertext, and as good as any other label.
-                let hex =
-                    one.name.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-                format!("(encrypted name {hex})").into_bytes()
+                format!("(encrypted name {})", hex::encode(one.name)).into_bytes()
             } else {
                 one.name.to_vec()
             };

@@ -307,5 +307,5 @@ fn uuid_token() -> String {
     hash.update(format!("{:?}", thread::current().id()));
     let random = std::collections::hash_map::RandomState::new();
     hash.update(std::hash::BuildHasher::hash_one(&random, 0_u8).to_le_bytes());
-    super::plan::hex(hash.finalize().get(..16).unwrap_or_default())
+    hex::encode(hash.finalize().get(..16).unwrap_or_default())
 }

@@ -290,7 +290,7 @@ impl Machine {
             ..self.clone()
         };
         let text = serde_json::to_vec(&fixed).unwrap_or_default();
-        hex(&Sha256::digest(text))
+        hex::encode(Sha256::digest(text))
     }
 
     /// Its folder on the datastore.
@@ -304,10 +304,4 @@ impl Machine {
     pub fn bytes(&self) -> u64 {
         self.disks.iter().map(|disk| disk.size_bytes).fold(0, u64::saturating_add)
     }
-}
-
-/// Bytes as hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

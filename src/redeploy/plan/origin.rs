@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use vmglean_formats::ReadAt as _;
 
 use super::{
-    Disk, Form, Machine, hex,
+    Disk, Form, Machine,
     source::{Stretch, open, read_small, stamp},
 };
 
@@ -85,7 +85,7 @@ fn manifest(folder: &Path) -> Option<(String, BTreeMap<String, Doubts>)> {
         let count = doubts.entry(of).or_default().entry(word).or_default();
         *count = count.saturating_add(bytes);
     }
-    Some((hex(&sum.finalize()), doubts))
+    Some((hex::encode(sum.finalize()), doubts))
 }
 
 /// Size and SHA-256 of each file by a list of hashdeep's: beside the folder, or in it.

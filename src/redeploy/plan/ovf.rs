@@ -13,7 +13,7 @@ use vmglean_formats::{
 };
 
 use super::{
-    Disk, Form, Hardware, Machine, NicPart, Route, hex,
+    Disk, Form, Hardware, Machine, NicPart, Route,
     source::{open, read_small, stamp},
 };
 use crate::{redeploy::vsphere::Controller, source::SourceFile};
@@ -82,7 +82,7 @@ fn manifest(file: &Path, files: &Files) -> Option<(String, Manifest)> {
             open(folder, name).ok()?.read_up_to(ByteOffset(*at), take).ok()?
         }
     };
-    Some((hex(&Sha256::digest(&text)), Manifest::parse(&text).value))
+    Some((hex::encode(Sha256::digest(&text)), Manifest::parse(&text).value))
 }
 
 fn machine(

@@ -410,7 +410,7 @@ fn feed(
         left = left.saturating_sub(bytes);
     }
     let digest = hash.finalize();
-    Ok(Sent { bytes: length, sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect() })
+    Ok(Sent { bytes: length, sha256: hex::encode(digest) })
 }
 
 pub(super) fn refused(what: &str, answer: &Answer) -> Error {

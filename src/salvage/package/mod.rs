@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use vmglean_formats::vmx::{Encryption, Vmx};
 
 use self::envelope::{PackedDisk, envelope};
-use super::{Carried, DiskPlan, MachinePlan, write::hex};
+use super::{Carried, DiskPlan, MachinePlan};
 use crate::{
     consolidate::{ConsolidateError, Damage, Format, JudgedBy, JudgedLine, Request, consolidate},
     disk::{Chain, Companions, FileId, FolderCompanions, open_chain},
@@ -177,7 +177,7 @@ pub fn package(
     let text = envelope(&vmx, &plan.name, &id, &disks, nvram.as_ref(), &made_of);
     let first = format!("{stem}.ovf");
     write_small(&work.join(&first), text.as_bytes())?;
-    let mut list = format!("SHA256({first})= {}\n", hex(&Sha256::digest(text.as_bytes())));
+    let mut list = format!("SHA256({first})= {}\n", hex::encode(Sha256::digest(text.as_bytes())));
     for (name, _, hash) in &files {
         list += &format!("SHA256({name})= {hash}\n");
     }
@@ -185,8 +185,8 @@ pub fn package(
     write_small(&work.join(&second), list.as_bytes())?;
     if request.kind == PackageKind::Ova {
         let mut members = vec![
-            (first.clone(), text.len() as u64, hex(&Sha256::digest(text.as_bytes()))),
-            (second.clone(), list.len() as u64, hex(&Sha256::digest(list.as_bytes()))),
+            (first.clone(), text.len() as u64, hex::encode(Sha256::digest(text.as_bytes()))),
+            (second.clone(), list.len() as u64, hex::encode(Sha256::digest(list.as_bytes()))),
         ];
         members.extend(files);
         archive(&work, &main, &members, request)?;
@@ -457,5 +457,5 @@ fn hash_part(
         hash.update(&*place);
         at += step as u64;
     }
-    Ok(Some(hex(&hash.finalize())))
+    Ok(Some(hex::encode(hash.finalize())))
 }

@@ -48,14 +48,6 @@ pub(super) struct Copied {
     pub(super) ranges: Vec<Range>,
 }
 
-pub(in crate::salvage) fn hex(digest: &[u8]) -> String {
-    use std::fmt::Write as _;
-    digest.iter().fold(String::with_capacity(64), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
-}
-
 /// Collects ranges, joining what follows on.
 #[derive(Default)]
 struct Ranges {
@@ -81,7 +73,7 @@ impl Ranges {
 
     fn close(&mut self) {
         if let Some((kind, at, length, hash)) = self.open.take() {
-            let sha256 = (kind == RangeKind::Data).then(|| hex(&hash.finalize()));
+            let sha256 = (kind == RangeKind::Data).then(|| hex::encode(hash.finalize()));
             self.done.push(Range { kind, at, length, sha256 });
         }
     }
@@ -149,7 +141,7 @@ pub(super) fn copy(
     ranges.close();
     target.set_len(length).map_err(fail)?;
     target.sync_all().map_err(fail)?;
-    let sha256 = hex(&whole.finalize());
+    let sha256 = hex::encode(whole.finalize());
     if !shared {
         prove(target, part, &sha256, stop)?;
     }
@@ -196,7 +188,7 @@ fn prove(target: File, part: &Path, wanted: &str, stop: &AtomicBool) -> Result<(
         hash.update(buf.get(..n).unwrap_or_default());
         at += n as u64;
     }
-    if hex(&hash.finalize()) == wanted {
+    if hex::encode(hash.finalize()) == wanted {
         return Ok(());
     }
     // Whatever an earlier try left is not to be gone on with.

@@ -13,7 +13,6 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-pub(super) use self::copy::hex;
 use self::copy::{RangeKind, copy};
 pub use self::manifest::{FinishedFile, MANIFEST_SCHEMA, ManifestHead, ManifestLine, OriginWord};
 use super::{
@@ -293,7 +292,7 @@ fn make(
             write().map_err(|e| WriteError::io(&part, e))?;
             let length_bytes = bytes.len() as u64;
             progress(length_bytes);
-            let sha256 = hex(&Sha256::digest(bytes));
+            let sha256 = hex::encode(Sha256::digest(bytes));
             let mut range = line(0, length_bytes);
             range.sha256 = Some(sha256.clone());
             if let Some((path, at)) = source {
@@ -350,7 +349,7 @@ fn finish(
         let text = manifest::manifest(&head, files)?;
         let mut list: Vec<(String, u64, String)> =
             files.iter().map(|f| (f.name.clone(), f.length_bytes, f.sha256.clone())).collect();
-        list.push(("MANIFEST.jsonl".into(), text.len() as u64, hex(&Sha256::digest(&text))));
+        list.push(("MANIFEST.jsonl".into(), text.len() as u64, hex::encode(Sha256::digest(&text))));
         list.sort();
         put(&work.join("MANIFEST.jsonl"), &text)?;
         if let Some(path) = hashdeep_path(folder) {

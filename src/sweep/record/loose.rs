@@ -188,7 +188,7 @@ fn markers(index: &Index<'_>, judgements: &Judgements) -> Vec<String> {
     campaign_markers(&suspects, &clean)
         .into_iter()
         .map(|marker| {
-            let bytes: String = marker.bytes.iter().map(|b| format!("{b:02x}")).collect();
+            let bytes = hex::encode(&marker.bytes);
             let place = match marker.end {
                 FileEnd::Head => format!("{} bytes from the start", marker.offset_bytes),
                 FileEnd::Tail => format!("{} bytes before the end", marker.offset_bytes),

@@ -202,7 +202,7 @@ fn black_basta(bytes: &[u8], end: u64) -> Option<Found> {
         is_checked: false,
         detail: format!(
             "version byte 6, progress counter {progress}, campaign magic {}",
-            hex(magic)
+            hex::encode(magic)
         ),
         prediction: None,
         stated: Stated {
@@ -307,7 +307,7 @@ fn black_cat(bytes: &[u8], end: u64) -> Option<Found> {
         detail: format!(
             "states {sectors} sectors of metadata, which with 290 bytes more leaves whole \
              sectors; campaign marker {}",
-            hex(marker)
+            hex::encode(marker)
         ),
         prediction: None,
         stated: Stated {
@@ -337,10 +337,6 @@ fn xx_hash32_of_16(bytes: &[u8]) -> Option<u32> {
     hash = (hash ^ (hash >> 15)).wrapping_mul(p2);
     hash = (hash ^ (hash >> 13)).wrapping_mul(p3);
     Some(hash ^ (hash >> 16))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

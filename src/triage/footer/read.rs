@@ -269,7 +269,7 @@ fn by_magic(
     let shown = if magic.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
         format!("{:?}", String::from_utf8_lossy(magic))
     } else {
-        geometry::hex(magic)
+        hex::encode(magic)
     };
     let seen = format!("magic {shown} {back} bytes before the end of a {length}-byte footer");
     let layer = FooterLayer {

@@ -85,7 +85,7 @@ pub(super) fn runs(survey: &Survey, found: &Ecb, facts: &Facts, reasons: &mut Re
 }
 
 pub(super) fn finding(found: &Ecb, facts: &Facts) -> Finding {
-    let value: String = found.value.iter().map(|b| format!("{b:02x}")).collect();
+    let value = hex::encode(found.value);
     Finding {
         code: "map.block-cipher-repeats".to_owned(),
         weight: Weight::Damage,

@@ -134,7 +134,7 @@ impl Hasher {
 
     /// Goes on from a state; `None` where it is none.
     pub(super) fn restore(state: &HashState) -> Option<Self> {
-        let bytes = unhex(&state.state)?;
+        let bytes = hex::decode(&state.state).ok()?;
         Some(match state.kind {
             HashKind::Md5 => Self::Md5(restored(&bytes)?),
             HashKind::Sha1 => Self::Sha1(restored(&bytes)?),
@@ -170,7 +170,7 @@ impl Hasher {
             Self::Sha256(hash) => hash.serialize().to_vec(),
             Self::Blake3(hash) => hash.state(),
         };
-        HashState { kind: self.kind(), state: hex(&bytes) }
+        HashState { kind: self.kind(), state: hex::encode(bytes) }
     }
 
     pub(super) fn finish(self) -> Digests {
@@ -187,22 +187,4 @@ impl Hasher {
 
 fn restored<T: SerializableState>(bytes: &[u8]) -> Option<T> {
     T::deserialize(&SerializedState::<T>::try_from(bytes).ok()?).ok()
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
-    let digits = digits?;
-    let (pairs, rest) = digits.as_chunks::<2>();
-    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }

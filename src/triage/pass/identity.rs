@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use vmglean_formats::ByteOffset;
 
-use super::hash::hex;
 use crate::source::Source;
 
 /// Bytes at each end of the source that belong to its identity.
@@ -54,7 +53,7 @@ impl SourceIdentity {
     pub fn of(source: &dyn Source, files: Vec<FileIdentity>) -> Self {
         let size_bytes = source.len_bytes();
         let edge = |at: u64| match source.read_up_to(ByteOffset(at), EDGE_BYTES as usize) {
-            Ok(bytes) => hex(&Sha256::digest(bytes)),
+            Ok(bytes) => hex::encode(Sha256::digest(bytes)),
             Err(error) => error.to_string(),
         };
         Self { size_bytes, head: edge(0), tail: edge(size_bytes.saturating_sub(EDGE_BYTES)), files }
