@@ -73,7 +73,10 @@ pub fn write_map(
     writeln!(out)?;
     pattern(out, record, columns)?;
     for finding in &record.findings {
-        let text = format!("{} {}: {}", finding.code, plain(&finding.path), plain(&finding.what));
+        let next =
+            finding.next.as_deref().map_or(String::new(), |next| format!("; {}", plain(next)));
+        let what = plain(&finding.what);
+        let text = format!("{} {}: {what}{next}", finding.code, plain(&finding.path));
         for line in wrap(&text, columns) {
             writeln!(out, "{line}")?;
         }
