@@ -26,9 +26,14 @@ impl Kind {
         self.is_deflate() || matches!(self, Self::Png | Self::Jpeg)
     }
 
-    /// Whether it is decoded to be followed.
+    /// Whether it is a deflate stream, which is decoded to be followed.
     pub(super) fn is_deflate(self) -> bool {
         matches!(self, Self::Gzip | Self::Zip | Self::Zlib(_))
+    }
+
+    /// Whether what it holds is decoded.
+    pub(super) fn is_decoded(self) -> bool {
+        self.is_deflate() || self == Self::Zstd
     }
 }
 

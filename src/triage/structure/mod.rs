@@ -144,6 +144,7 @@ pub fn explain(source: &dyn ReadAt, survey: &Survey, size: u64, walks: &Walks) -
         one.range.end = one.range.end.min(size);
     }
     found.retain(|e| e.range.start < e.range.end);
+    // Else most of it are archives that were not looked into.
     if walks.do_unpack() {
         found.extend(middle::resume(source, &unexplained(survey, &found, size)));
     }

@@ -83,7 +83,7 @@ impl<'a> Walker<'a> {
     /// Follows the container that begins at `place`; `None` where it would pass by more than
     /// `most` bytes.
     pub(super) fn walk(&mut self, place: u64, kind: Kind, most: u64) -> Option<Made> {
-        if kind.is_deflate() && !self.walks.do_unpack() {
+        if kind.is_decoded() && !self.walks.do_unpack() {
             return Some(Made { walk: None, used: 0, reached: place, blank: None });
         }
         let end = if kind.is_stream() { self.blank_behind(place) } else { self.size };
