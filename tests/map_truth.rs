@@ -7,7 +7,7 @@
 //! - the rule's numbers right on at least 98 % of the disks with three runs or more;
 //! - every edge exact or inside its stated uncertainty.
 //!
-//! With `--no-unpack` the first two hold as well, and nothing more is called intact.
+//! With `--no-unpack` the first two hold as well, and on these disks nothing more is called intact.
 //!
 //! `VMGLEAN_TRUTH=200` takes so many random attacks (default: 200).
 #![allow(

@@ -101,6 +101,24 @@ fn an_archive_that_is_not_unpacked_is_undetermined_whole_or_not() {
 }
 
 #[test]
+fn the_hole_that_an_archive_breaks_off_in_stays_a_hole() {
+    let case = Case::new();
+    let mut rng = Rng::new(6);
+    let rich: Vec<u8> = (0..1 << 20).map(|_| rng.draw() as u8 & 0x7F).collect();
+    let mut encoder = GzEncoder::new(content(1 << 20), Compression::default());
+    encoder.write_all(&rich).unwrap();
+    let mut bytes = encoder.finish().unwrap();
+    let hole = 3 << 19;
+    bytes.truncate(hole);
+    let path = case.disk("d-flat.vmdk");
+    fs::write(&path, &bytes).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_len(8 << 20).unwrap();
+    let (_, record) = case.map(&["ds/d-flat.vmdk"]);
+    assert_eq!(record["summary"]["absent_bytes"], (8 << 20) - hole);
+    assert!(record["summary"]["undetermined_bytes"].as_u64().unwrap() > 64 << 10);
+}
+
+#[test]
 fn small_runs_are_told_as_a_lattice_and_counted_to_the_byte() {
     let case = Case::new();
     let lattice = Geometry::Periodic { start: 0, run: 64, period: 192, stop: None };

@@ -138,6 +138,7 @@ pub fn judge_after(
     runs = overlay(
         runs,
         explained::contradicted(
+            survey,
             &containers,
             rule.as_ref(),
             lattice.as_ref(),

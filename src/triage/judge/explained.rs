@@ -92,7 +92,9 @@ pub(super) fn owner_runs(
 }
 
 /// Containers whose checksum says that something inside them is damaged, where no rule places it.
+/// What is empty or could not be read there stays that.
 pub(super) fn contradicted(
+    survey: &Survey,
     explained: &[Explained],
     rule: Option<&Rule>,
     lattice: Option<&FoundLattice>,
@@ -109,9 +111,16 @@ pub(super) fn contradicted(
     explained
         .iter()
         .filter(|one| one.strength == Strength::Contradicted && !is_placed(&one.range))
-        .map(|one| {
+        .flat_map(|one| {
             let why = reasons.add(EvidenceKind::Structure, one.range.clone(), one.what);
-            Run::new(one.range.clone(), State::Undetermined, why)
+            let (start, end) = (one.range.start, one.range.end);
+            let pieces = survey.over(&one.range).iter().filter(|piece| {
+                !matches!(piece.tone, Tone::Zero | Tone::Absent | Tone::Unreadable)
+            });
+            pieces.map(move |piece| {
+                let range = piece.start.max(start)..piece.end.min(end);
+                Run::new(range, State::Undetermined, why)
+            })
         })
         .collect()
 }
