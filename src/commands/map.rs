@@ -286,6 +286,7 @@ impl Job<'_> {
     fn options(&self, disk: &VirtualDisk, number: usize, name: &str) -> MapOptions {
         let kinds = |word| self.args.hash.contains(&word);
         MapOptions {
+            name: name.to_owned(),
             pass: PassOptions {
                 jobs: self.global.threads().try_into().unwrap_or(std::num::NonZeroUsize::MIN),
                 hashes: HashKinds {

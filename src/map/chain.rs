@@ -31,6 +31,7 @@ pub fn map_chain(
     let mut files = Vec::new();
     for (number, file) in disk.files().iter().enumerate() {
         let options = MapOptions {
+            name: file.name.clone(),
             pass: pass.clone(),
             judge,
             is_disk: true,

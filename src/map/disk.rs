@@ -50,15 +50,6 @@ pub struct DiskMap {
     pub files: Vec<FileMap>,
 }
 
-/// What was found in a file, with its name.
-fn findings_of(name: &str, mapped: &Mapped) -> Vec<Finding> {
-    let mut all = mapped.map.findings.clone();
-    for finding in all.iter_mut().filter(|finding| finding.path.is_empty()) {
-        name.clone_into(&mut finding.path);
-    }
-    all
-}
-
 impl DiskMap {
     /// A file as it is, nothing laid over.
     #[must_use]
@@ -69,7 +60,7 @@ impl DiskMap {
             original_bytes: map.original_bytes,
             runs: map.runs.iter().map(|run| placed(run.clone(), 0, run.start)).collect(),
             evidence: map.evidence.clone(),
-            findings: findings_of(name, &mapped),
+            findings: map.findings.clone(),
             files: vec![FileMap { name: name.to_owned(), mapped }],
         }
     }
@@ -156,7 +147,7 @@ impl<'a> Overlay<'a> {
                     .iter()
                     .map(|e| Evidence { detail: name(&e.detail), ..e.clone() }),
             );
-            findings.extend(findings_of(&file.name, &file.mapped));
+            findings.extend(file.mapped.map.findings.iter().cloned());
         }
         findings.extend(doubt.map(|doubt| Finding {
             code: "map.unnamed-grains".to_owned(),

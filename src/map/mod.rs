@@ -34,6 +34,8 @@ const MOST_WAITING: usize = 16_384;
 /// What a map is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct MapOptions {
+    /// The file's name, for findings.
+    pub name: String,
     /// The pass.
     pub pass: PassOptions,
     /// The judgement.
@@ -72,6 +74,7 @@ pub fn map_source(
 ) -> Result<Mapped, PassError> {
     let footer = read_footer(source, &options.footer, families).ok();
     let mut facts = facts(footer.as_ref(), &options.footer, families, source.len_bytes());
+    facts.path.clone_from(&options.name);
     facts.is_disk = options.is_disk;
     facts.attacked = facts.attacked.or_else(|| options.attacked.clone());
     let jobs = options.pass.jobs.get();

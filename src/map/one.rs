@@ -34,6 +34,7 @@ pub fn map_file(
     let length = flat_length(disk, id);
     source.advise_sequential();
     let options = MapOptions {
+        name: name.to_owned(),
         pass: PassOptions {
             jobs: NonZeroUsize::new(jobs).unwrap_or(NonZeroUsize::MIN),
             ..PassOptions::default()

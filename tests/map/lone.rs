@@ -36,7 +36,8 @@ pub(crate) fn text(bytes: usize) -> Vec<u8> {
     made
 }
 
-fn packed(plain: &[u8]) -> Vec<u8> {
+/// A gzip file of it.
+pub(crate) fn packed(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(plain).unwrap();
     encoder.finish().unwrap()

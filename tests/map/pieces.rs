@@ -1,13 +1,12 @@
 //! Long files that tables of their file system cut in pieces.
 
-use std::{fs, io::Write as _, ops::Range};
+use std::{fs, ops::Range};
 
-use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 use vmglean_forge::damage::Rng;
 
 use crate::{
-    lone::text,
+    lone::{packed, text},
     make::{Case, runs, tool},
 };
 
@@ -17,9 +16,7 @@ const BLOCK: u64 = 1024;
 fn made(case: &Case) -> (Vec<u8>, Vec<Range<u64>>, Vec<Range<u64>>) {
     let from = case.root().join("from");
     fs::create_dir(&from).unwrap();
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(&text(120 << 20)).unwrap();
-    fs::write(from.join("backup.gz"), encoder.finish().unwrap()).unwrap();
+    fs::write(from.join("backup.gz"), packed(&text(120 << 20))).unwrap();
     let root = case.root();
     let arguments = ["-q", "-t", "ext4", "-b", "1024", "-d", "from", "volume", "96M"];
     tool(root, "mke2fs", &arguments);

@@ -1,8 +1,7 @@
 //! What a map says: states, rules, places in files, exit codes, text.
 
-use std::{fs, io::Write as _};
+use std::fs;
 
-use flate2::{Compression, write::GzEncoder};
 use vmglean_forge::{
     damage::{Damage, Geometry, Rng},
     vmdk::{
@@ -12,7 +11,10 @@ use vmglean_forge::{
     },
 };
 
-use crate::make::{Case, content, runs};
+use crate::{
+    lone::packed,
+    make::{Case, content, runs},
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -59,15 +61,18 @@ fn a_clean_disk_ends_with_zero_and_no_word_of_encryption() {
     assert_eq!(strict["summary"]["intact_bytes"], 0, "nothing here is proven");
 }
 
+/// A gzip file of a MiB that packs to about nine tenths, and looks random.
+fn archive(seed: u64) -> Vec<u8> {
+    let mut rng = Rng::new(seed);
+    let rich: Vec<u8> = (0..1 << 20).map(|_| rng.draw() as u8 & 0x7F).collect();
+    packed(&rich)
+}
+
 #[test]
 fn an_archive_that_is_not_unpacked_is_undetermined_whole_or_not() {
     let case = Case::new();
     let mut bytes = content(8 << 20);
-    let mut rng = Rng::new(5);
-    let rich: Vec<u8> = (0..1 << 20).map(|_| rng.draw() as u8 & 0x7F).collect();
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(&rich).unwrap();
-    let archive = encoder.finish().unwrap();
+    let archive = archive(5);
     let place = 2 << 20..(2 << 20) + archive.len();
     bytes[place.clone()].copy_from_slice(&archive);
     fs::write(case.disk("d-flat.vmdk"), &bytes).unwrap();
@@ -103,11 +108,7 @@ fn an_archive_that_is_not_unpacked_is_undetermined_whole_or_not() {
 #[test]
 fn the_hole_that_an_archive_breaks_off_in_stays_a_hole() {
     let case = Case::new();
-    let mut rng = Rng::new(6);
-    let rich: Vec<u8> = (0..1 << 20).map(|_| rng.draw() as u8 & 0x7F).collect();
-    let mut encoder = GzEncoder::new(content(1 << 20), Compression::default());
-    encoder.write_all(&rich).unwrap();
-    let mut bytes = encoder.finish().unwrap();
+    let mut bytes = [content(1 << 20), archive(6)].concat();
     let hole = 3 << 19;
     bytes.truncate(hole);
     let path = case.disk("d-flat.vmdk");

@@ -128,7 +128,6 @@ impl Inflater {
         state.reset(false);
         let mut sum = Sum::new(check);
         let mut blanks = Blanks::new(cursor.at());
-        self.blank = None;
         let blank = &mut self.blank;
         let mut broken = |blanks: &Blanks| {
             *blank = (blanks.zeros > 0).then_some(blanks.since);

@@ -145,7 +145,7 @@ pub fn explain(source: &dyn ReadAt, survey: &Survey, size: u64, walks: &Walks) -
     }
     found.retain(|e| e.range.start < e.range.end);
     // Else most of it are archives that were not looked into.
-    if walks.do_unpack() {
+    if !walks.no_unpack {
         found.extend(middle::resume(source, &unexplained(survey, &found, size)));
     }
     found.sort_by_key(|e| e.range.start);

@@ -83,7 +83,7 @@ impl<'a> Walker<'a> {
     /// Follows the container that begins at `place`; `None` where it would pass by more than
     /// `most` bytes.
     pub(super) fn walk(&mut self, place: u64, kind: Kind, most: u64) -> Option<Made> {
-        if kind.is_decoded() && !self.walks.do_unpack() {
+        if kind.is_decoded() && self.walks.no_unpack {
             return Some(Made { walk: None, used: 0, reached: place, blank: None });
         }
         let end = if kind.is_stream() { self.blank_behind(place) } else { self.size };
@@ -123,7 +123,6 @@ impl<'a> Walker<'a> {
             cursor = cursor.over(gaps);
         }
         let inflater = &mut self.inflater;
-        inflater.take_blank();
         let walk = match kind {
             Kind::Gzip => deflate::gzip(&mut cursor, inflater),
             Kind::Zip => deflate::zip(&mut cursor, inflater),
@@ -168,7 +167,8 @@ impl<'a> Walker<'a> {
 #[derive(Default)]
 pub struct Walks {
     gaps: Gaps,
-    no_unpack: bool,
+    /// Whether no stream is decoded.
+    pub(super) no_unpack: bool,
     made: Mutex<HashMap<(u64, Kind), Slot>>,
     told: Condvar,
 }
@@ -185,11 +185,6 @@ impl Walks {
     #[must_use]
     pub fn new(source: &dyn ReadAt, size: u64, no_unpack: bool) -> Self {
         Self { gaps: Gaps::of(source, size), no_unpack, ..Self::default() }
-    }
-
-    /// Whether streams are decoded.
-    pub(super) fn do_unpack(&self) -> bool {
-        !self.no_unpack
     }
 
     /// The first byte from `at` on that is no table of a file system which files pass over.
